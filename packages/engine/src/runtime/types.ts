@@ -1,0 +1,53 @@
+/** The small interface behind which an execution library (ONNX Runtime) lives. */
+
+export type ElementType = "float32" | "int32" | "int64" | "bool" | "uint8" | "int8" | "float16";
+
+export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array | Uint16Array;
+
+/** A view on memory that the caller owns. Sub-array views are fine; nothing is copied. */
+export interface Tensor {
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+  readonly data: TensorData;
+}
+
+export interface RunOptions {
+  /** Aborting ends the run at the next node; the promise rejects with an AbortError. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A bound run: inputs and outputs are fixed, so that repeated runs cost microseconds. The data behind the tensors may
+ * change between runs. It keeps its tensors alive until `close`.
+ */
+export interface BoundRun {
+  /** Runs on a worker thread of the library; the event loop stays free. Inputs must not change meanwhile. */
+  run(options?: RunOptions): Promise<void>;
+  /** Runs on the calling thread: for small graphs, where the hand-over costs more than the work. */
+  runSync(): void;
+  close(): void;
+}
+
+export interface Session {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /** Every input must be fed and every fetched output be preallocated with its exact shape: both are checked here. */
+  bind(feeds: Readonly<Record<string, Tensor>>, fetches: Readonly<Record<string, Tensor>>): BoundRun;
+  /** `bind`, run once, close. */
+  run(
+    feeds: Readonly<Record<string, Tensor>>,
+    fetches: Readonly<Record<string, Tensor>>,
+    options?: RunOptions,
+  ): Promise<void>;
+  close(): void;
+}
+
+export interface SessionOptions {
+  /** Threads of the process-wide pool (all sessions share one; the first session decides). Default: all cores. */
+  readonly threads?: number;
+  readonly graphOptimization?: "disabled" | "basic" | "extended" | "all";
+  /** Shown in errors and profiles. */
+  readonly name?: string;
+  /** Extra ONNX Runtime session configuration entries. */
+  readonly config?: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,188 @@
+/**
+ * The engine's public contract. It knows token ids and tensors, nothing of rewards or text.
+ * The product's Policy port (packages/critique-grpo/src/policy) is a thin layer over `LanguageModel`.
+ */
+
+/** How one prompt is to be continued. */
+export interface SampleRequest {
+  /** Token ids of the prompt; at least one. */
+  readonly prompt: readonly number[];
+  /** How many independent continuations. */
+  readonly count: number;
+  /** Upper bound of generated tokens, the stop token included. */
+  readonly maxTokens: number;
+  /** 0 = greedy. Logits are divided by it before anything else. */
+  readonly temperature: number;
+  /** Keep the k likeliest tokens; 0 = all. */
+  readonly topK?: number;
+  /** Keep the smallest set whose probability reaches p; 1 = all. */
+  readonly topP?: number;
+  /** Generation ends after one of these; it is part of the returned tokens. */
+  readonly stopTokens: readonly number[];
+  /**
+   * Seed of this request. Continuation i draws from the stream (seed, i), whatever else is in the batch:
+   * the same request gives the same tokens alone and among others.
+   */
+  readonly seed: number;
+}
+
+export type StopReason = "stop" | "length";
+
+/** One finished continuation. */
+export interface SampledSequence {
+  /** Index into the requests, and of the continuation within its request. */
+  readonly requestIndex: number;
+  readonly sampleIndex: number;
+  /** Generated token ids; ends in a stop token exactly when `stopReason` is "stop". */
+  readonly tokens: readonly number[];
+  /**
+   * log π(token) of each drawn token, under the untruncated distribution at the sampling temperature
+   * (at temperature 0: at temperature 1). Truncation by top-k/top-p changes what is drawn, not what is reported.
+   */
+  readonly logprobs: Float32Array;
+  readonly stopReason: StopReason;
+}
+
+/** A sequence as the trainer sees it: context, then the tokens that carry loss. */
+export interface TokenSequence {
+  readonly prompt: readonly number[];
+  readonly response: readonly number[];
+}
+
+/** log π of each response token, and the entropy (nats) of the distribution it was drawn from. */
+export interface TokenLogprobs {
+  /** Shape [response length]. */
+  readonly logprobs: Float32Array;
+  /** Shape [response length]. */
+  readonly entropies: Float32Array;
+}
+
+/** What a token loss returns for one sequence; all arrays have the length of the response. */
+export interface TokenLossResult {
+  /** This sequence's contribution to the scalar loss (already weighted). */
+  readonly loss: number;
+  /** ∂loss/∂logprob of each response token. */
+  readonly logprobGradient: Float32Array;
+  /** ∂loss/∂entropy of each response token; absent = no entropy term. The engine differentiates the entropy exactly. */
+  readonly entropyGradient?: Float32Array;
+}
+
+/**
+ * A pure function of one sequence and its current logprobs. Called once for each sequence, in any order: it must not
+ * depend on the micro-batch a sequence happens to be in.
+ */
+export type TokenLoss<S extends TokenSequence> = (sequence: S, current: TokenLogprobs) => TokenLossResult;
+
+export interface ForwardBackwardOptions {
+  /** Temperature that the logits are divided by; 1 unless sampling used another. */
+  readonly temperature?: number;
+  /** Upper bound of (padded) tokens in a micro-batch. Gradients do not depend on it beyond float rounding. */
+  readonly microBatchTokens?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ForwardBackwardResult<S extends TokenSequence> {
+  /** Sum of the sequences' losses. */
+  readonly loss: number;
+  /** One entry a sequence, in the order given. */
+  readonly sequences: readonly { readonly sequence: S; readonly current: TokenLogprobs; readonly loss: number }[];
+  /** Tokens that ran through the network without and with padding. */
+  readonly tokens: number;
+  readonly paddedTokens: number;
+}
+
+export interface AdamWOptions {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled decay, applied to every parameter with two or more dimensions (not to norms and biases). */
+  readonly weightDecay: number;
+  /** Global L2 norm the gradient is clipped to; 0 = no clipping. */
+  readonly maxGradNorm: number;
+}
+
+export interface OptimizerStepResult {
+  /** Global L2 norm before clipping. */
+  readonly gradNorm: number;
+  /** True if the norm was not finite: nothing was updated, the gradient was dropped. */
+  readonly skipped: boolean;
+}
+
+/** Facts about a loaded model. */
+export interface ModelInfo {
+  readonly architecture: "LlamaForCausalLM" | "Qwen2ForCausalLM" | "Qwen3ForCausalLM";
+  readonly vocabularySize: number;
+  /** Tokens a sequence may have in all. */
+  readonly contextLength: number;
+  readonly parameterCount: number;
+  readonly device: string;
+  /** End-of-sequence ids of generation_config.json / config.json. */
+  readonly eosTokenIds: readonly number[];
+}
+
+/** Where a model comes from. */
+export type ModelSource =
+  | { readonly directory: string }
+  /** A fresh model: the path of a config.json (or its parsed content) and the seed of the initialisation. */
+  | { readonly config: string | Readonly<Record<string, unknown>>; readonly seed: number };
+
+export interface LoadOptions {
+  /** Threads of the execution provider; default: the number of cores. */
+  readonly threads?: number;
+  /** Longest sequence (prompt + response) that will occur; default: what the config allows. */
+  readonly contextLength?: number;
+}
+
+/**
+ * A transformer that can be sampled and trained. Calls on one model run one after another, in the order they were made.
+ * `loadModel(source, options)` makes one.
+ */
+export interface LanguageModel {
+  readonly info: ModelInfo;
+
+  /** Continues prompts; yields each sequence as it finishes. Stops early when the signal aborts (AbortError). */
+  sample(requests: readonly SampleRequest[], options?: { signal?: AbortSignal }): AsyncIterable<SampledSequence>;
+
+  /** log π and entropy of the response tokens, in the order given. */
+  logprobs<S extends TokenSequence>(
+    sequences: readonly S[],
+    options?: ForwardBackwardOptions,
+  ): Promise<readonly TokenLogprobs[]>;
+
+  /** Adds the gradient of Σ tokenLoss to the accumulator. */
+  forwardBackward<S extends TokenSequence>(
+    sequences: readonly S[],
+    tokenLoss: TokenLoss<S>,
+    options?: ForwardBackwardOptions,
+  ): Promise<ForwardBackwardResult<S>>;
+
+  /** Clips, updates, clears the gradient. Skips (and reports) a non-finite gradient. */
+  optimizerStep(options: AdamWOptions): Promise<OptimizerStepResult>;
+
+  /** Writes weights and optimizer state exactly (float32, step count); `loadState` continues bit for bit. */
+  saveState(directory: string): Promise<void>;
+  loadState(directory: string): Promise<void>;
+
+  /** Writes an HF model directory (config.json, generation_config.json, model.safetensors) that transformers loads. */
+  exportModel(directory: string, options?: { dtype?: "float32" | "bfloat16" | "float16" }): Promise<void>;
+
+  /** An independent frozen copy of the current weights, for a reference policy. It can only be evaluated. */
+  freeze(): Promise<FrozenModel>;
+
+  /** Parameters and gradient accumulators by HF name, for tests and tools: live views, do not keep. */
+  parameters(): ReadonlyMap<
+    string,
+    { readonly shape: readonly number[]; readonly data: Float32Array; readonly gradient: Float32Array }
+  >;
+
+  close(): Promise<void>;
+}
+
+export interface FrozenModel {
+  logprobs<S extends TokenSequence>(
+    sequences: readonly S[],
+    options?: ForwardBackwardOptions,
+  ): Promise<readonly TokenLogprobs[]>;
+  close(): Promise<void>;
+}
