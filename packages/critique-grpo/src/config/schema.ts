@@ -1,0 +1,197 @@
+/**
+ * The one schema of a run: it gives types, defaults, validation, `--set`, YAML and the reference in docs/configuration.md.
+ * Every key is read somewhere (tested); unknown keys are refused with the nearest name.
+ */
+import { z } from "zod";
+
+const path = (description: string) => z.string().min(1).describe(description);
+
+export const engineSchema = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("embedded"),
+    model: z
+      .union([
+        path("HF model directory, relative to the YAML file"),
+        z.strictObject({
+          config: path("config.json of a fresh model"),
+          seed: z.int().min(0).default(0).describe("Seed of the random weights"),
+        }),
+      ])
+      .describe("Where the weights come from: an HF directory, or a config.json to start from random weights"),
+    threads: z.int().min(1).optional().describe("Threads of the engine; default: all cores"),
+    contextLength: z.int().min(2).optional().describe("Longest prompt + response; default: what the model allows"),
+    microBatchTokens: z
+      .int()
+      .min(1)
+      .default(8192)
+      .describe("Tokens in one forward/backward pass; bounds memory, never changes the result beyond rounding"),
+  }),
+]);
+
+export const dataSchema = z.strictObject({
+  files: z
+    .union([path("JSONL or parquet file"), z.array(path("JSONL or parquet file")).min(1)])
+    .describe("JSONL or verl parquet, relative to the YAML file"),
+  module: path("TypeScript module whose default export maps a row to a question")
+    .optional()
+    .describe(
+      "Module with `mapRow(row, index)`; default: known column names (verl, {question|prompt|problem, answer|gold|ground_truth})",
+    ),
+  system: z.string().optional().describe("System message put before questions that have none"),
+  promptTemplate: z.string().optional().describe("Text around the question; {question} is replaced"),
+  format: z
+    .enum(["chat", "plain"])
+    .default("chat")
+    .describe("Render through the chat template, or encode the text as it is"),
+  limit: z.int().min(1).optional().describe("Use only the first rows"),
+});
+
+export const samplingSchema = z.strictObject({
+  temperature: z.number().min(0).default(1).describe("Logits are divided by it; must be above 0 in training"),
+  topK: z.int().min(0).default(0).describe("Keep the k likeliest tokens; 0 = all"),
+  topP: z.number().gt(0).max(1).default(1).describe("Keep the smallest set of tokens with this probability; 1 = all"),
+  maxTokens: z
+    .int()
+    .min(1)
+    .default(512)
+    .describe("Longest response, the stop token included; also the constant of the constant-length aggregation"),
+});
+
+export const rewardSchema = z.strictObject({
+  functions: z
+    .array(
+      z.strictObject({
+        name: z.string().min(1).describe("exact-match, format, or a name of your own with `module`"),
+        module: path("TypeScript module")
+          .optional()
+          .describe("Module whose default export (or export called `name`) is a reward function"),
+        weight: z.number().default(1).describe("Weight in the sum"),
+        options: z.record(z.string(), z.unknown()).default({}).describe("Passed to the function"),
+      }),
+    )
+    .min(1)
+    .describe("Rewards that are added up with their weights"),
+  correctAt: z.number().default(0.5).describe("A response counts as right when its reward is at least this"),
+});
+
+export const critiqueSchema = z.strictObject({
+  type: z.enum(["none", "simple", "simple_gt", "program"]).default("none").describe("Who writes the words"),
+  module: path("TypeScript module")
+    .optional()
+    .describe("For `program`: module whose default export writes the critique"),
+});
+
+export const refinementSchema = z.strictObject({
+  count: z.int().min(0).default(0).describe("Refinements selected into each training group (k); 0 = none are sampled"),
+  template: z
+    .string()
+    .optional()
+    .describe("Refinement prompt; {question}, {response}, {critique} are replaced. Default: the paper's"),
+  stopWhenFound: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Refine responses one round after another and stop once `count` right ones are known; selects the same as refining all",
+    ),
+  maxTokens: z.int().min(1).optional().describe("Longest refinement; default: sampling.maxTokens"),
+});
+
+export const shapingSchema = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("none").describe("f = p") }),
+  z
+    .strictObject({ type: z.literal("ratio"), gamma: z.number().gt(0).default(0.1) })
+    .describe("f = p / (p + gamma): the paper"),
+  z.strictObject({ type: z.literal("log") }).describe("f = log p"),
+  z
+    .strictObject({ type: z.literal("linear-log"), weight: z.number().min(0).default(0.1) })
+    .describe("f = p + weight · log p"),
+  z.strictObject({ type: z.literal("sqrt") }).describe("f = √p"),
+  z.strictObject({ type: z.literal("power"), exponent: z.number().gt(0).default(0.5) }).describe("f = p^exponent"),
+]);
+
+export const algorithmSchema = z.strictObject({
+  initialResponses: z.int().min(1).default(8).describe("Responses sampled for each question"),
+  advantage: z
+    .enum(["mean", "mean-std"])
+    .default("mean")
+    .describe("Subtract the group's mean; `mean-std` also divides by its standard deviation + 1e-6"),
+  clip: z
+    .strictObject({
+      low: z.number().gt(0).lt(1).default(0.2),
+      high: z.number().gt(0).default(0.2),
+      dual: z.number().gt(1).optional().describe("Dual clip: lower bound of the objective for negative advantages"),
+    })
+    .nullable()
+    .default(null)
+    .describe("PPO clipping of on-policy tokens; null = plain ratio"),
+  shaping: shapingSchema.default({ type: "ratio", gamma: 0.1 }).describe("f(p) of the tokens of refinements"),
+  aggregation: z
+    .enum(["constant-length", "token-mean", "seq-mean-token-sum", "seq-mean-token-mean"])
+    .default("constant-length")
+    .describe("How token losses become one number; constant-length: Σ tokens / (sequences · sampling.maxTokens)"),
+  entropyCoefficient: z.number().min(0).default(0.001).describe("Weight of the entropy bonus (mean over tokens)"),
+  klCoefficient: z.number().min(0).default(0).describe("Weight of the KL penalty against the frozen starting weights"),
+});
+
+export const optimizerSchema = z.strictObject({
+  learningRate: z.number().gt(0).default(1e-6),
+  schedule: z
+    .enum(["constant", "linear", "cosine"])
+    .default("constant")
+    .describe("After the warm-up; linear and cosine end at `finalFraction`"),
+  warmupSteps: z.int().min(0).default(0).describe("Optimizer steps of linear warm-up"),
+  finalFraction: z.number().min(0).max(1).default(0).describe("Learning rate at the end over the peak"),
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.999),
+  epsilon: z.number().gt(0).default(1e-8),
+  weightDecay: z.number().min(0).default(0.01),
+  maxGradNorm: z.number().min(0).default(1).describe("Global-norm clipping; 0 = off"),
+});
+
+export const evaluationSchema = z.strictObject({
+  files: dataSchema.shape.files.optional().describe("Held-out questions; none = no evaluation"),
+  every: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("Steps between evaluations; 0 = only before the first and after the last step"),
+  samples: z.int().min(1).default(1).describe("Responses a question at `temperature`, for pass@1 and pass@k"),
+  temperature: z.number().min(0).default(0.6).describe("0 = greedy"),
+  limit: z.int().min(1).optional(),
+});
+
+export const checkpointSchema = z.strictObject({
+  every: z.int().min(0).default(50).describe("Steps between checkpoints; 0 = only at the end and on Ctrl-C"),
+  keep: z.int().min(1).default(2).describe("Newest checkpoints kept"),
+});
+
+export const tokenizerSchema = z.strictObject({
+  path: path("Directory with tokenizer.json").optional().describe("Default: the model directory"),
+});
+
+export const runSchema = z.strictObject({
+  preset: z.string().optional().describe("Named set of defaults: see `critique-grpo presets`"),
+  seed: z.int().min(0).default(0).describe("Data order and sampling"),
+  runDirectory: path("Directory")
+    .optional()
+    .describe("Where the run is written; default: runs/<name of the YAML>-<time>"),
+  engine: engineSchema,
+  tokenizer: tokenizerSchema.prefault({}),
+  data: dataSchema,
+  steps: z.int().min(1).describe("Training steps"),
+  questionsPerStep: z.int().min(1).default(128),
+  miniBatches: z.int().min(1).default(2).describe("Optimizer steps a training step; questions are split evenly"),
+  sampling: samplingSchema.prefault({}),
+  reward: rewardSchema,
+  critique: critiqueSchema.prefault({}),
+  refinement: refinementSchema.prefault({}),
+  algorithm: algorithmSchema.prefault({}),
+  optimizer: optimizerSchema.prefault({}),
+  evaluation: evaluationSchema.prefault({}),
+  checkpoint: checkpointSchema.prefault({}),
+});
+
+/** A run with every default filled in. */
+export type RunConfig = z.output<typeof runSchema>;
+/** What a user may write. */
+export type RunConfigInput = z.input<typeof runSchema>;

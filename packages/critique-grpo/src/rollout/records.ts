@@ -1,0 +1,83 @@
+/**
+ * The records that travel from the sampler to the loss. One response is one object: its tokens, logprobs, reward,
+ * critique and provenance stay together, and the tokens trained on are the tokens that were sampled.
+ */
+import type { Question } from "../data/question.js";
+import type { StopReason } from "../policy/policy.js";
+
+/** Outcome of the numerical feedback. */
+export interface Reward {
+  /** In [0, 1] for the built-in rewards; user rewards may go beyond. NaN never appears here. */
+  readonly value: number;
+  /** Whether the answer counts as right (default: value ≥ the configured threshold). */
+  readonly correct: boolean;
+  /** Named parts of a composed reward. */
+  readonly parts: Readonly<Record<string, number>>;
+  /** A reward function that threw or returned a non-number: the sample scores 0, is counted and says why. */
+  readonly failure?: string;
+}
+
+export interface Critique {
+  readonly kind: "simple" | "simple_gt" | "program" | "teacher" | "self" | "checkpoint";
+  readonly text: string;
+  /** The critic failed and this is the fallback (`simple_gt`): counted, with the reason. */
+  readonly failure?: string;
+}
+
+interface ResponseBase {
+  /** Position within the question's responses of this kind. */
+  readonly index: number;
+  /** What it was sampled from (for a refinement: the refinement prompt). */
+  readonly samplingPrompt: readonly number[];
+  readonly tokens: readonly number[];
+  /** log π_old of each token, given `samplingPrompt`, at the sampling temperature. */
+  readonly logprobs: Float32Array;
+  readonly text: string;
+  readonly stopReason: StopReason;
+  readonly policyVersion: number;
+  readonly reward: Reward;
+}
+
+export interface InitialResponse extends ResponseBase {
+  readonly kind: "initial";
+  /** Feedback on this response, if it was refined. */
+  readonly critique?: Critique;
+}
+
+export interface Refinement extends ResponseBase {
+  readonly kind: "refinement";
+  /** `index` of the initial response that it refines. */
+  readonly refines: number;
+}
+
+export type Response = InitialResponse | Refinement;
+
+/** A response in its training group, with the advantage it is trained with. */
+export interface GroupMember {
+  readonly response: Response;
+  readonly advantage: number;
+}
+
+/** All that happened to one question in one step. */
+export interface TrainingGroup {
+  readonly question: Question;
+  /** The tokens of the bare question: the context of every member in the loss. */
+  readonly prompt: readonly number[];
+  readonly initial: readonly InitialResponse[];
+  /** Every refinement that was sampled, kept or not. */
+  readonly refinements: readonly Refinement[];
+  /** The initial responses that stay and the selected refinements. */
+  readonly members: readonly GroupMember[];
+}
+
+/** One sequence of the update: what the token loss sees. */
+export interface TrainingSequence {
+  readonly prompt: readonly number[];
+  readonly response: readonly number[];
+  /** log π_old, null for a refinement (the method has no old-policy denominator there). */
+  readonly oldLogprobs: Float32Array | null;
+  /** log π_ref, where a KL term is on. */
+  readonly referenceLogprobs: Float32Array | null;
+  readonly advantage: number;
+  readonly isRefinement: boolean;
+}
