@@ -9,6 +9,8 @@ export default defineConfig({
     // The engine uses every core itself: files run one after another on small machines.
     pool: "forks",
     maxWorkers: 2,
+    // .ci/run reads the counts from the file.
+    reporters: process.env.CI ? ["default", ["json", { outputFile: "coverage/test-results.json" }]] : ["default"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
