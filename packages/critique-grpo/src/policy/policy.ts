@@ -141,7 +141,8 @@ export interface Policy {
 
 /** Renders prompts and turns tokens into text; one implementation reads HF tokenizer.json and chat templates. */
 export interface TextCodec {
-  encode(text: string): number[];
+  /** Text to ids. Special tokens (BOS) are added only on demand: a plain prompt wants them, a response does not. */
+  encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
   /** Special tokens are left out unless asked for. */
   decode(tokens: readonly number[], options?: { keepSpecialTokens?: boolean }): string;
   /** Messages through the chat template with the generation prompt; a plain prompt where there is no template. */
