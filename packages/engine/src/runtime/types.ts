@@ -39,6 +39,9 @@ export interface Session {
     fetches: Readonly<Record<string, Tensor>>,
     options?: RunOptions,
   ): Promise<void>;
+  /** Ends profiling (see `SessionOptions.profilePrefix`) and returns the path of the JSON trace that was written. */
+  endProfiling(): string;
+  /** Closes the bound runs too. Memory is given back once a run in progress has ended. Closing twice is harmless. */
   close(): void;
 }
 
@@ -48,6 +51,8 @@ export interface SessionOptions {
   readonly graphOptimization?: "disabled" | "basic" | "extended" | "all";
   /** Shown in errors and profiles. */
   readonly name?: string;
+  /** Records the time of every node; the trace goes to `<profilePrefix>_<date>.json`. */
+  readonly profilePrefix?: string;
   /** Extra ONNX Runtime session configuration entries. */
   readonly config?: Readonly<Record<string, string>>;
 }

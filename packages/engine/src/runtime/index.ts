@@ -1,0 +1,5 @@
+export { AbortError, throwIfAborted } from "./abort.js";
+export { OnnxRuntimeError } from "./native.js";
+export { type RuntimeInfo, runtimeInfo } from "./platform.js";
+export { createSession } from "./session.js";
+export type * from "./types.js";
