@@ -40,8 +40,10 @@ interface ResponseBase {
 
 export interface InitialResponse extends ResponseBase {
   readonly kind: "initial";
-  /** Feedback on this response, if it was refined. */
+  /** Feedback on this response, if it was to be refined. */
   readonly critique?: Critique;
+  /** Why this response could not be refined (for example: the refinement prompt does not fit); counted. */
+  readonly refinementSkipped?: string;
 }
 
 export interface Refinement extends ResponseBase {
@@ -80,4 +82,6 @@ export interface TrainingSequence {
   readonly referenceLogprobs: Float32Array | null;
   readonly advantage: number;
   readonly isRefinement: boolean;
+  /** What every token's loss is multiplied by: from the aggregation over the whole mini-batch. */
+  readonly weight: number;
 }
