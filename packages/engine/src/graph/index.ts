@@ -1,0 +1,21 @@
+export { addedTo, type DifferentiateOptions, differentiate } from "./differentiate.js";
+export {
+  type Attribute,
+  Graph,
+  type GraphNode,
+  type NodeOptions,
+  type OutputSpecification,
+  type Value,
+} from "./graph.js";
+export type { ExecutionProvider } from "./lowering.js";
+export { swiglu } from "./ops/activation.js";
+export { type CausalAttentionInputs, causalAttention } from "./ops/attention.js";
+export { logitGradient, logSoftmax, type TokenDistribution, tokenDistribution } from "./ops/distribution.js";
+export { add, exponential, multiply, negate, ones, scale, subtract } from "./ops/elementwise.js";
+export { gemm, linear, type MatMulOptions, matmul, sumRows } from "./ops/linear.js";
+export { rmsNorm, unitRms } from "./ops/normalization.js";
+export { type RotaryTables, rotaryEmbedding } from "./ops/rotary.js";
+export { expandAs, reduceSum, reshape, reshapeBy, transpose } from "./ops/shape.js";
+export { type ForwardAndBackward, partition, type Subgraph, subgraph } from "./partition.js";
+export { serialiseModel } from "./serialise.js";
+export { broadcastShapes, type Dimension, elementCount, resolveShape, type Shape, sameShape } from "./shape.js";
