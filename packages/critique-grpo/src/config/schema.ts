@@ -4,16 +4,22 @@
  */
 import { z } from "zod";
 
-const path = (description: string) => z.string().min(1).describe(description);
+/** What a path must point to. "output" may be missing: it is made. */
+export type PathKind = "file" | "directory" | "module" | "output";
+/** The keys that hold paths: they are resolved relative to the YAML file and checked for existence. */
+export const pathKinds = z.registry<{ kind: PathKind }>();
+
+const path = (kind: PathKind, description: string) =>
+  z.string().min(1).describe(description).register(pathKinds, { kind });
 
 export const engineSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("embedded"),
     model: z
       .union([
-        path("HF model directory, relative to the YAML file"),
+        path("directory", "HF model directory"),
         z.strictObject({
-          config: path("config.json of a fresh model"),
+          config: path("file", "config.json of a fresh model"),
           seed: z.int().min(0).default(0).describe("Seed of the random weights"),
         }),
       ])
@@ -28,17 +34,39 @@ export const engineSchema = z.discriminatedUnion("type", [
   }),
 ]);
 
-export const dataSchema = z.strictObject({
-  files: z
-    .union([path("JSONL or parquet file"), z.array(path("JSONL or parquet file")).min(1)])
-    .describe("JSONL or verl parquet, relative to the YAML file"),
-  module: path("TypeScript module whose default export maps a row to a question")
+export const columnsSchema = z.strictObject({
+  prompt: z
+    .string()
+    .optional()
+    .describe("Messages ({role, content} list) or text; default: the first of prompt, question, problem, messages"),
+  answer: z
+    .string()
     .optional()
     .describe(
-      "Module with `mapRow(row, index)`; default: known column names (verl, {question|prompt|problem, answer|gold|ground_truth})",
+      "Gold answer; default: the first of reward_model.ground_truth, gold, ground_truth, answer, expected_answer",
+    ),
+  solution: z.string().optional().describe("Reference solution, text or messages; default: target, else solution"),
+  id: z.string().optional().describe("Unique name of the row; default: id, else <file>#<row>"),
+  dataSource: z.string().optional().describe("For metrics by source; default: data_source, else the file's name"),
+});
+
+export const dataSchema = z.strictObject({
+  files: z
+    .union([path("file", "JSONL or parquet file"), z.array(path("file", "JSONL or parquet file")).min(1)])
+    .describe("One file or a list: JSONL or (verl) parquet"),
+  module: path("module", "TypeScript module")
+    .optional()
+    .describe("Module whose export `mapRow` (or default export) turns a row into a question; replaces `columns`"),
+  columns: columnsSchema.prefault({}).describe("Where things stand in a row; a dot reaches into nested columns"),
+  answerAfter: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'The gold answer is what follows the last occurrence of this in the answer column (GSM8K: "####"); what precedes becomes the reference solution',
     ),
   system: z.string().optional().describe("System message put before questions that have none"),
-  promptTemplate: z.string().optional().describe("Text around the question; {question} is replaced"),
+  promptTemplate: z.string().optional().describe("Text around the last user message; {question} is replaced by it"),
   format: z
     .enum(["chat", "plain"])
     .default("chat")
@@ -62,7 +90,7 @@ export const rewardSchema = z.strictObject({
     .array(
       z.strictObject({
         name: z.string().min(1).describe("exact-match, format, or a name of your own with `module`"),
-        module: path("TypeScript module")
+        module: path("module", "TypeScript module")
           .optional()
           .describe("Module whose default export (or export called `name`) is a reward function"),
         weight: z.number().default(1).describe("Weight in the sum"),
@@ -76,7 +104,7 @@ export const rewardSchema = z.strictObject({
 
 export const critiqueSchema = z.strictObject({
   type: z.enum(["none", "simple", "simple_gt", "program"]).default("none").describe("Who writes the words"),
-  module: path("TypeScript module")
+  module: path("module", "TypeScript module")
     .optional()
     .describe("For `program`: module whose default export writes the critique"),
 });
@@ -93,20 +121,29 @@ export const refinementSchema = z.strictObject({
     .describe(
       "Refine responses one round after another and stop once `count` right ones are known; selects the same as refining all",
     ),
+  onlyCorrect: z
+    .boolean()
+    .default(false)
+    .describe("Train on right refinements only: a guard against collapse; a group may then have fewer than `count`"),
   maxTokens: z.int().min(1).optional().describe("Longest refinement; default: sampling.maxTokens"),
 });
 
 export const shapingSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("none").describe("f = p") }),
   z
-    .strictObject({ type: z.literal("ratio"), gamma: z.number().gt(0).default(0.1) })
+    .strictObject({
+      type: z.literal("ratio"),
+      gamma: z.number().gt(0).default(0.1).describe("Probability with the largest gradient"),
+    })
     .describe("f = p / (p + gamma): the paper"),
   z.strictObject({ type: z.literal("log") }).describe("f = log p"),
   z
-    .strictObject({ type: z.literal("linear-log"), weight: z.number().min(0).default(0.1) })
+    .strictObject({ type: z.literal("linear-log"), weight: z.number().min(0).default(0.1).describe("Weight of log p") })
     .describe("f = p + weight · log p"),
   z.strictObject({ type: z.literal("sqrt") }).describe("f = √p"),
-  z.strictObject({ type: z.literal("power"), exponent: z.number().gt(0).default(0.5) }).describe("f = p^exponent"),
+  z
+    .strictObject({ type: z.literal("power"), exponent: z.number().gt(0).default(0.5).describe("Exponent of p") })
+    .describe("f = p^exponent"),
 ]);
 
 export const algorithmSchema = z.strictObject({
@@ -117,8 +154,8 @@ export const algorithmSchema = z.strictObject({
     .describe("Subtract the group's mean; `mean-std` also divides by its standard deviation + 1e-6"),
   clip: z
     .strictObject({
-      low: z.number().gt(0).lt(1).default(0.2),
-      high: z.number().gt(0).default(0.2),
+      low: z.number().gt(0).lt(1).default(0.2).describe("The ratio is clipped below at 1 − low"),
+      high: z.number().gt(0).default(0.2).describe("The ratio is clipped above at 1 + high"),
       dual: z.number().gt(1).optional().describe("Dual clip: lower bound of the objective for negative advantages"),
     })
     .nullable()
@@ -134,17 +171,17 @@ export const algorithmSchema = z.strictObject({
 });
 
 export const optimizerSchema = z.strictObject({
-  learningRate: z.number().gt(0).default(1e-6),
+  learningRate: z.number().gt(0).default(1e-6).describe("Peak learning rate of AdamW"),
   schedule: z
     .enum(["constant", "linear", "cosine"])
     .default("constant")
     .describe("After the warm-up; linear and cosine end at `finalFraction`"),
   warmupSteps: z.int().min(0).default(0).describe("Optimizer steps of linear warm-up"),
   finalFraction: z.number().min(0).max(1).default(0).describe("Learning rate at the end over the peak"),
-  beta1: z.number().min(0).lt(1).default(0.9),
-  beta2: z.number().min(0).lt(1).default(0.999),
-  epsilon: z.number().gt(0).default(1e-8),
-  weightDecay: z.number().min(0).default(0.01),
+  beta1: z.number().min(0).lt(1).default(0.9).describe("Decay of the first moment"),
+  beta2: z.number().min(0).lt(1).default(0.999).describe("Decay of the second moment"),
+  epsilon: z.number().gt(0).default(1e-8).describe("Added to the root of the second moment"),
+  weightDecay: z.number().min(0).default(0.01).describe("Decoupled; matrices only, not norms and biases"),
   maxGradNorm: z.number().min(0).default(1).describe("Global-norm clipping; 0 = off"),
 });
 
@@ -156,8 +193,9 @@ export const evaluationSchema = z.strictObject({
     .default(0)
     .describe("Steps between evaluations; 0 = only before the first and after the last step"),
   samples: z.int().min(1).default(1).describe("Responses a question at `temperature`, for pass@1 and pass@k"),
-  temperature: z.number().min(0).default(0.6).describe("0 = greedy"),
-  limit: z.int().min(1).optional(),
+  temperature: z.number().min(0).default(0.6).describe("0 = greedy; then `samples` must be 1"),
+  greedy: z.boolean().default(false).describe("Draw one greedy response a question as well"),
+  limit: z.int().min(1).optional().describe("Use only the first questions"),
 });
 
 export const checkpointSchema = z.strictObject({
@@ -166,29 +204,31 @@ export const checkpointSchema = z.strictObject({
 });
 
 export const tokenizerSchema = z.strictObject({
-  path: path("Directory with tokenizer.json").optional().describe("Default: the model directory"),
+  path: path("directory", "Directory with tokenizer.json")
+    .optional()
+    .describe("Directory with tokenizer.json; default: the model directory"),
 });
 
 export const runSchema = z.strictObject({
   preset: z.string().optional().describe("Named set of defaults: see `critique-grpo presets`"),
   seed: z.int().min(0).default(0).describe("Data order and sampling"),
-  runDirectory: path("Directory")
+  runDirectory: path("output", "Directory")
     .optional()
-    .describe("Where the run is written; default: runs/<name of the YAML>-<time>"),
-  engine: engineSchema,
-  tokenizer: tokenizerSchema.prefault({}),
-  data: dataSchema,
+    .describe("Where the run is written; default: runs/<name of the YAML>-<time> in the current directory"),
+  engine: engineSchema.describe("What samples and trains"),
+  tokenizer: tokenizerSchema.prefault({}).describe("Text to tokens and back"),
+  data: dataSchema.describe("Training questions"),
   steps: z.int().min(1).describe("Training steps"),
-  questionsPerStep: z.int().min(1).default(128),
+  questionsPerStep: z.int().min(1).default(128).describe("Questions a training step; divisible by `miniBatches`"),
   miniBatches: z.int().min(1).default(2).describe("Optimizer steps a training step; questions are split evenly"),
-  sampling: samplingSchema.prefault({}),
-  reward: rewardSchema,
-  critique: critiqueSchema.prefault({}),
-  refinement: refinementSchema.prefault({}),
-  algorithm: algorithmSchema.prefault({}),
-  optimizer: optimizerSchema.prefault({}),
-  evaluation: evaluationSchema.prefault({}),
-  checkpoint: checkpointSchema.prefault({}),
+  sampling: samplingSchema.prefault({}).describe("How responses are drawn"),
+  reward: rewardSchema.describe("Numerical feedback"),
+  critique: critiqueSchema.prefault({}).describe("Feedback in words"),
+  refinement: refinementSchema.prefault({}).describe("Second attempts, guided by critiques"),
+  algorithm: algorithmSchema.prefault({}).describe("Groups, advantages and the loss"),
+  optimizer: optimizerSchema.prefault({}).describe("AdamW"),
+  evaluation: evaluationSchema.prefault({}).describe("Held-out questions"),
+  checkpoint: checkpointSchema.prefault({}).describe("What survives a crash"),
 });
 
 /** A run with every default filled in. */

@@ -22,11 +22,11 @@ describe("loadUserFunction", () => {
     const reward = await load(
       "typed.ts",
       `import { defineReward } from "critique-grpo";
-       import type { RewardInput } from "critique-grpo";
+       import type { RewardSample } from "critique-grpo";
        const half: number = 0.5;
-       export default defineReward((input: RewardInput) => input.response === "x" ? half : 0);`,
+       export default defineReward((input: RewardSample) => input.text === "x" ? half : 0);`,
     );
-    expect((reward as (input: object) => unknown)({ response: "x" })).toBe(0.5);
+    expect((reward as (input: object) => unknown)({ text: "x" })).toBe(0.5);
   });
 
   it("prefers a named export and resolves imports next to the module", async () => {

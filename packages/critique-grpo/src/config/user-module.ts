@@ -20,14 +20,11 @@ export interface UserFunctionRequest {
 export type UserFunction = (...inputs: never[]) => unknown;
 
 /**
- * The function that a user's module exports. The module may be TypeScript or JavaScript and may import
- * "critique-grpo" for the typed helpers without having it installed.
- * Throws InputError if the file is missing, does not load, or exports no such function.
+ * The exports of a user's module. It may be TypeScript or JavaScript and may import "critique-grpo" for the typed
+ * helpers without having it installed. Throws InputError if the file is missing or does not load.
  */
-export async function loadUserFunction(request: UserFunctionRequest): Promise<UserFunction> {
-  const { file, purpose } = request;
+export async function loadUserModule(file: string, purpose = "user"): Promise<Readonly<Record<string, unknown>>> {
   if (!existsSync(file)) throw new InputError(`${file}: no such ${purpose} module`);
-  let module: Record<string, unknown>;
   try {
     // Helpers come from this very copy: a run outside any node_modules works, and nothing is loaded twice.
     const jiti = createJiti(import.meta.url, {
@@ -35,12 +32,19 @@ export async function loadUserFunction(request: UserFunctionRequest): Promise<Us
       interopDefault: false,
       fsCache: false,
     });
-    module = await jiti.import<Record<string, unknown>>(file);
+    const module = await jiti.import<Record<string, unknown>>(file);
+    return { ...module, ...("default" in module ? { default: defaultExport(module) } : {}) };
   } catch (error) {
     throw new InputError(`${file}: the ${purpose} module does not load: ${firstLine(error)}`, { cause: error });
   }
+}
+
+/** The function that a user's module exports. Throws InputError if there is none. */
+export async function loadUserFunction(request: UserFunctionRequest): Promise<UserFunction> {
+  const { file, purpose } = request;
+  const module = await loadUserModule(file, purpose);
   for (const name of [...request.names, "default"]) {
-    const candidate = name === "default" ? defaultExport(module) : module[name];
+    const candidate = module[name];
     if (candidate === undefined) continue;
     if (typeof candidate === "function") return candidate as UserFunction;
     throw new InputError(

@@ -1,0 +1,202 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ConfigError } from "./errors.js";
+import { loadRunConfig } from "./run.js";
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "config-"));
+  mkdirSync(join(directory, "model"));
+  for (const name of ["data.jsonl", "other.jsonl", "reward.ts"]) writeFileSync(join(directory, name), "");
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const GOOD = `engine:
+  type: embedded
+  model: model
+data:
+  files: data.jsonl
+steps: 3
+reward:
+  functions:
+    - name: exact-match
+`;
+
+function load(yaml: string, overrides: string[] = [], presets?: Record<string, unknown>) {
+  const file = join(directory, "run.yaml");
+  writeFileSync(file, yaml);
+  return loadRunConfig({ file, overrides, ...(presets ? { presets } : {}) }).config;
+}
+
+/** The message of the ConfigError, with the temporary directory cut out. */
+function problem(yaml: string, overrides: string[] = [], presets?: Record<string, unknown>): string {
+  try {
+    load(yaml, overrides, presets);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.replaceAll(`${directory}/`, "");
+    throw error;
+  }
+  throw new Error("the configuration was accepted");
+}
+
+describe("loading a run's YAML", () => {
+  it("fills in defaults and resolves paths relative to the YAML file", () => {
+    const config = load(GOOD);
+    expect(config.data.files).toBe(join(directory, "data.jsonl"));
+    expect(config.engine.model).toBe(join(directory, "model"));
+    expect(config.algorithm.shaping).toEqual({ type: "ratio", gamma: 0.1 });
+    expect(config.sampling.temperature).toBe(1);
+  });
+
+  it("lays preset, YAML and --set over one another, the last winning", () => {
+    const presets = {
+      mine: { steps: 9, miniBatches: 1, questionsPerStep: 4, algorithm: { entropyCoefficient: 0, clip: { low: 0.1 } } },
+    };
+    const config = load(`preset: mine\n${GOOD}questionsPerStep: 6\n`, ["algorithm.clip.high=0.3", "steps=7"], presets);
+    expect(config).toMatchObject({ preset: "mine", steps: 7, miniBatches: 1, questionsPerStep: 6 });
+    expect(config.algorithm).toMatchObject({ entropyCoefficient: 0, clip: { low: 0.1, high: 0.3 } });
+  });
+
+  it("lets one alternative replace another whole", () => {
+    const presets = { mine: { algorithm: { shaping: { type: "ratio", gamma: 0.2 } } } };
+    const config = load(`preset: mine\n${GOOD}algorithm:\n  shaping: { type: sqrt }\n`, [], presets);
+    expect(config.algorithm.shaping).toEqual({ type: "sqrt" });
+  });
+});
+
+describe("--set", () => {
+  it.each([
+    ["sampling.temperature=0.8", { sampling: { temperature: 0.8 } }],
+    ["optimizer.learningRate=1e-3", { optimizer: { learningRate: 1e-3 } }],
+    ["data.system=42", { data: { system: "42" } }],
+    ["data.system=be brief # and kind", { data: { system: "be brief # and kind" } }],
+    ["data.system=a: b", { data: { system: "a: b" } }],
+    ["algorithm.clip=null", { algorithm: { clip: null } }],
+    ["algorithm.clip={low: 0.1}", { algorithm: { clip: { low: 0.1, high: 0.2 } } }],
+    ['algorithm.shaping={"type":"power","exponent":0.3}', { algorithm: { shaping: { type: "power", exponent: 0.3 } } }],
+    ["reward.functions.0.weight=2", { reward: { functions: [{ name: "exact-match", weight: 2 }] } }],
+    ["reward.functions.0.options.answer=boxed", { reward: { functions: [{ options: { answer: "boxed" } }] } }],
+    ["refinement.stopWhenFound=false", { refinement: { stopWhenFound: false } }],
+  ])("%s takes the type of the schema", (text, expected) => {
+    expect(load(GOOD, [text])).toMatchObject(expected);
+  });
+
+  it("takes a list of files, or one", () => {
+    const both = load(GOOD, ["data.files=[data.jsonl, other.jsonl]"]).data.files;
+    expect(both).toEqual([join(directory, "data.jsonl"), join(directory, "other.jsonl")]);
+    expect(load(GOOD, ["data.files=other.jsonl"]).data.files).toBe(join(directory, "other.jsonl"));
+  });
+
+  it.each([
+    [
+      "sampling.temprature=1",
+      '--set sampling.temprature=1: sampling.temprature: unknown key; did you mean "temperature"?',
+    ],
+    ["temperature=1", 'temperature: unknown key; did you mean "sampling.temperature"?'],
+    ["learning-rate=1", "learning-rate: unknown key; known keys: "],
+    ["steps", "--set steps: must be key=value"],
+    ["steps=many", '--set steps=many: steps: must be a number (is "many")'],
+  ])("refuses %s", (text, message) => {
+    expect(problem(GOOD, [text])).toContain(message);
+  });
+});
+
+describe("what is wrong is told with its place", () => {
+  it.each([
+    ["sampling:\n  temprature: 1\n", 'run.yaml:11:3: sampling.temprature: unknown key; did you mean "temperature"?'],
+    ["learningRate: 1\n", 'run.yaml:10:1: learningRate: unknown key; did you mean "optimizer.learningRate"?'],
+    ["sampling:\n  temperature: hot\n", 'run.yaml:11:3: sampling.temperature: must be a number (is "hot")'],
+    ["sampling:\n  topP: 1.5\n", "run.yaml:11:3: sampling.topP: must be at most 1 (is 1.5)"],
+    ["sampling:\n  maxTokens: 2.5\n", "run.yaml:11:3: sampling.maxTokens: must be a whole number (is 2.5)"],
+    [
+      "algorithm:\n  advantage: mean_std\n",
+      'algorithm.advantage: must be one of mean, mean-std (is "mean_std"); did you mean "mean-std"?',
+    ],
+    [
+      "algorithm:\n  shaping: { type: ration }\n",
+      'run.yaml:11:14: algorithm.shaping.type: must be one of none, ratio, log, linear-log, sqrt, power (is "ration"); did you mean "ratio"?',
+    ],
+    ["algorithm:\n  shaping: { type: sqrt, gamma: 1 }\n", "algorithm.shaping.gamma: unknown key"],
+    ["steps: 4\n", "run.yaml:10:1: not valid YAML: Map keys must be unique"],
+    ["sampling: [\n", "not valid YAML"],
+    ["checkpoint: 5\n", "run.yaml:10:1: checkpoint: must be a mapping (is 5)"],
+  ])("%j", (addition, message) => {
+    expect(problem(GOOD + addition)).toContain(message);
+  });
+
+  it("names what is missing, and all problems at once", () => {
+    const text = problem("engine:\n  type: embedded\n  model: model\ndata: {}\n");
+    expect(text.split("\n")).toHaveLength(3);
+    expect(text).toContain("run.yaml:4:1: data.files: is missing (One file or a list: JSONL or (verl) parquet)");
+    expect(text).toContain("run.yaml: steps: is missing (Training steps)");
+    expect(text).toContain("run.yaml: reward: is missing");
+  });
+
+  it("checks that paths exist, and their kind", () => {
+    expect(problem(GOOD.replace("data.jsonl", "[data.jsonl, absent.jsonl]"))).toBe(
+      "run.yaml:5:23: data.files[1]: no such file: absent.jsonl",
+    );
+    expect(problem(GOOD.replace("model: model", "model: data.jsonl"))).toContain(
+      "run.yaml:3:3: engine.model: must be a directory, but data.jsonl is a file",
+    );
+    expect(problem(GOOD.replace("model: model", "model: { config: model }"))).toContain(
+      "engine.model.config: must be a file, but model is a directory",
+    );
+    expect(problem(GOOD.replace("model: model", "model: { confg: x }"))).toContain(
+      'run.yaml:3:12: engine.model.confg: unknown key; did you mean "config"?',
+    );
+  });
+
+  it("refuses a missing, empty or list-shaped file", () => {
+    expect(() => loadRunConfig({ file: join(directory, "none.yaml") })).toThrow(
+      "none.yaml: no such configuration file",
+    );
+    expect(() => loadRunConfig({ file: directory })).toThrow("is a directory; name the YAML file in it");
+    expect(problem("- 1\n")).toContain("must hold a mapping");
+    expect(problem("")).toContain("engine: ");
+  });
+
+  it("refuses an unknown preset", () => {
+    expect(problem(`preset: gpro\n${GOOD}`, [], { grpo: {}, "dr-grpo": {} })).toBe(
+      'run.yaml:1:1: preset: must be one of grpo, dr-grpo (is "gpro"); did you mean "grpo"?',
+    );
+  });
+});
+
+describe("rules between keys", () => {
+  it.each([
+    ["refinement:\n  count: 1\n", "refinement.count: is 1, but critique.type is none"],
+    ["critique:\n  type: simple\n", "critique.type: is simple, but refinement.count is 0"],
+    ["critique: { type: program }\nrefinement: { count: 1 }\n", "critique.module: is missing"],
+    ["critique: { type: simple, module: reward.ts }\nrefinement: { count: 1 }\n", "critique.module: is only read with"],
+    ["critique: { type: simple }\nrefinement: { count: 9 }\n", "only 8 responses are there"],
+    ["critique: { type: simple }\nrefinement: { count: 1, template: again }\n", "does not contain {critique}"],
+    ["sampling: { temperature: 0 }\n", "run.yaml:10:13: sampling.temperature: is 0 (greedy)"],
+    ["questionsPerStep: 9\n", "questionsPerStep: is 9, not divisible by miniBatches (2); use a multiple of 2, e.g. 10"],
+    ["algorithm: { initialResponses: 1 }\n", "a group of one has nothing to be compared with"],
+    ["evaluation: { every: 5 }\n", "evaluation.files names no held-out questions"],
+    ["evaluation: { samples: 4, temperature: 0 }\n", "all samples are the same"],
+  ])("%j", (addition, message) => {
+    expect(problem(GOOD + addition)).toContain(message);
+  });
+
+  it("needs room for a prompt in the context", () => {
+    expect(problem(GOOD, ["engine.contextLength=512"])).toContain(
+      "sampling.maxTokens: is 512, but engine.contextLength",
+    );
+  });
+
+  it("knows the built-in rewards", () => {
+    expect(problem(GOOD.replace("exact-match", "exact_match"))).toContain(
+      '"exact_match" is not built in (exact-match, format); did you mean "exact-match"?',
+    );
+  });
+
+  it("does not mix a data module with columns", () => {
+    expect(problem(GOOD, ["data.module=reward.ts", "data.columns.answer=x"])).toContain(
+      "data.columns.answer: is not used with data.module",
+    );
+  });
+});

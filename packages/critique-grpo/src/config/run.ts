@@ -1,0 +1,179 @@
+/** The configuration of a training run: schema, rules between keys, loading. */
+import { builtInRewards } from "../feedback/reward/resolve.js";
+import type { ConfigProblem } from "./errors.js";
+import { type ConfigKind, type ConfigSource, type LoadedConfig, loadConfig, resolveConfig } from "./load.js";
+import { didYouMean } from "./nearest.js";
+import { type RunConfig, type RunConfigInput, runSchema } from "./schema.js";
+
+export const runConfigKind: ConfigKind<typeof runSchema> = { schema: runSchema, check: checkRunConfig };
+
+/** Reads a run's YAML. Throws InputError or ConfigError with every problem. */
+export function loadRunConfig(source: ConfigSource): LoadedConfig<RunConfig> {
+  return loadConfig(runConfigKind, source);
+}
+
+/** Checks a run that is configured in code; paths are relative to `directory`. Throws ConfigError. */
+export function resolveRunConfig(input: RunConfigInput, directory = process.cwd()): RunConfig {
+  return resolveConfig(runConfigKind, input, { directory });
+}
+
+/** Rules between keys: each message gives the value, the rule and the remedy. Pure. */
+export function checkRunConfig(config: RunConfig): ConfigProblem[] {
+  return [
+    ...checkSampling(config),
+    ...checkGroups(config),
+    ...checkCritique(config),
+    ...checkRewards(config),
+    ...checkData(config),
+    ...checkEvaluation(config),
+  ];
+}
+
+function checkSampling({ sampling, engine, refinement }: RunConfig): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (sampling.temperature === 0) {
+    problems.push({
+      path: ["sampling", "temperature"],
+      message:
+        "is 0 (greedy): all responses of a question would be the same and nothing could be learned; set it above 0, usually 1",
+    });
+  }
+  if (engine.contextLength !== undefined) {
+    for (const [path, tokens] of [
+      [["sampling", "maxTokens"], sampling.maxTokens],
+      [["refinement", "maxTokens"], refinement.maxTokens ?? 0],
+    ] as const) {
+      if (tokens < engine.contextLength) continue;
+      problems.push({
+        path,
+        message: `is ${tokens}, but engine.contextLength (prompt + response) is ${engine.contextLength}: no room for a prompt; lower it or raise engine.contextLength`,
+      });
+    }
+  }
+  return problems;
+}
+
+function checkGroups({ questionsPerStep, miniBatches, algorithm, refinement }: RunConfig): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (questionsPerStep % miniBatches !== 0) {
+    problems.push({
+      path: ["questionsPerStep"],
+      message: `is ${questionsPerStep}, not divisible by miniBatches (${miniBatches}); use a multiple of ${miniBatches}, e.g. ${Math.ceil(questionsPerStep / miniBatches) * miniBatches}`,
+    });
+  }
+  if (refinement.count > algorithm.initialResponses) {
+    problems.push({
+      path: ["refinement", "count"],
+      message: `is ${refinement.count}, but only ${algorithm.initialResponses} responses are there to be refined; lower it or raise algorithm.initialResponses`,
+    });
+  }
+  if (algorithm.initialResponses + refinement.count < 2) {
+    problems.push({
+      path: ["algorithm", "initialResponses"],
+      message: "is 1 without refinements: a group of one has nothing to be compared with; set it to at least 2",
+    });
+  }
+  return problems;
+}
+
+function checkCritique({ critique, refinement }: RunConfig): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (refinement.count > 0 && critique.type === "none") {
+    problems.push({
+      path: ["refinement", "count"],
+      message: `is ${refinement.count}, but critique.type is none and a refinement needs a critique; set critique.type (simple, simple_gt, program) or refinement.count to 0`,
+    });
+  }
+  if (refinement.count === 0 && critique.type !== "none") {
+    problems.push({
+      path: ["critique", "type"],
+      message: `is ${critique.type}, but refinement.count is 0, so no critique would ever be read; set refinement.count to 1 or critique.type to none`,
+    });
+  }
+  if (critique.type === "program" && critique.module === undefined) {
+    problems.push({
+      path: ["critique", "module"],
+      message: "is missing: critique.type program needs a TypeScript module whose default export writes the critique",
+    });
+  }
+  if (critique.type !== "program" && critique.module !== undefined) {
+    problems.push({
+      path: ["critique", "module"],
+      message: `is only read with critique.type program, which is ${critique.type}; set the type or remove the module`,
+    });
+  }
+  if (refinement.template !== undefined && !refinement.template.includes("{critique}")) {
+    problems.push({
+      path: ["refinement", "template"],
+      message:
+        "does not contain {critique}: refinements would not be guided; use {question}, {response} and {critique}",
+    });
+  }
+  return problems;
+}
+
+function checkRewards({ reward }: RunConfig): ConfigProblem[] {
+  const builtIn = Object.keys(builtInRewards);
+  return reward.functions.flatMap(({ name, module }, index): ConfigProblem[] => {
+    const problems: ConfigProblem[] = [];
+    if (module === undefined && !builtIn.includes(name)) {
+      problems.push({
+        path: ["reward", "functions", index, "name"],
+        message: `"${name}" is not built in (${builtIn.join(", ")})${didYouMean(name, builtIn) || "; for a reward of your own set module beside it"}`,
+      });
+    }
+    if (reward.functions.findIndex((other) => other.name === name) !== index) {
+      problems.push({
+        path: ["reward", "functions", index, "name"],
+        message: `"${name}" stands twice; the parts of a reward are recorded by name, give each its own`,
+      });
+    }
+    return problems;
+  });
+}
+
+function checkData({ data }: RunConfig): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (data.promptTemplate !== undefined && !data.promptTemplate.includes("{question}")) {
+    problems.push({
+      path: ["data", "promptTemplate"],
+      message: "does not contain {question}: every prompt would be the same",
+    });
+  }
+  if (data.format === "plain" && data.system !== undefined) {
+    problems.push({
+      path: ["data", "system"],
+      message: "is not used with data.format plain, which has no roles; put the text into data.promptTemplate",
+    });
+  }
+  if (data.module !== undefined) {
+    for (const [key, value] of [
+      ...Object.entries(data.columns).map(([name, column]) => [`columns.${name}`, column] as const),
+      ["answerAfter", data.answerAfter] as const,
+    ]) {
+      if (value === undefined) continue;
+      problems.push({
+        path: ["data", ...key.split(".")],
+        message: "is not used with data.module, whose mapRow decides alone; remove one of them",
+      });
+    }
+  }
+  return problems;
+}
+
+function checkEvaluation({ evaluation }: RunConfig): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (evaluation.every > 0 && evaluation.files === undefined) {
+    problems.push({
+      path: ["evaluation", "every"],
+      message: `is ${evaluation.every}, but evaluation.files names no held-out questions; add files or set it to 0`,
+    });
+  }
+  if (evaluation.temperature === 0 && evaluation.samples > 1) {
+    problems.push({
+      path: ["evaluation", "samples"],
+      message: `is ${evaluation.samples}, but at evaluation.temperature 0 all samples are the same; set samples to 1, or use greedy: true beside a temperature above 0`,
+    });
+  }
+  return problems;
+}
