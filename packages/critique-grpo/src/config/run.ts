@@ -3,18 +3,19 @@ import { builtInRewards } from "../feedback/reward/resolve.js";
 import type { ConfigProblem } from "./errors.js";
 import { type ConfigKind, type ConfigSource, type LoadedConfig, loadConfig, resolveConfig } from "./load.js";
 import { didYouMean } from "./nearest.js";
+import { presets } from "./presets.js";
 import { type RunConfig, type RunConfigInput, runSchema } from "./schema.js";
 
 export const runConfigKind: ConfigKind<typeof runSchema> = { schema: runSchema, check: checkRunConfig };
 
 /** Reads a run's YAML. Throws InputError or ConfigError with every problem. */
 export function loadRunConfig(source: ConfigSource): LoadedConfig<RunConfig> {
-  return loadConfig(runConfigKind, source);
+  return loadConfig(runConfigKind, { presets, ...source });
 }
 
 /** Checks a run that is configured in code; paths are relative to `directory`. Throws ConfigError. */
 export function resolveRunConfig(input: RunConfigInput, directory = process.cwd()): RunConfig {
-  return resolveConfig(runConfigKind, input, { directory });
+  return resolveConfig(runConfigKind, input, { directory, presets });
 }
 
 /** Rules between keys: each message gives the value, the rule and the remedy. Pure. */
