@@ -1,6 +1,32 @@
 export * from "./config/define.js";
 export { ConfigError, InputError } from "./config/errors.js";
+export { type PresetName, presetDescriptions, presets } from "./config/presets.js";
 export type * from "./config/schema.js";
 export type * from "./data/question.js";
 export { evaluate } from "./evaluation/evaluate.js";
 export type * from "./evaluation/types.js";
+export type { Critic, CritiqueRequest } from "./feedback/critique/critic.js";
+export { type CritiqueFunction, createProgramCritic } from "./feedback/critique/program.js";
+export { resolveCritic } from "./feedback/critique/resolve.js";
+export { builtInRewards, type ModuleLoader, resolveRewards } from "./feedback/reward/resolve.js";
+export {
+  createScorer,
+  type RewardFunction,
+  type RewardSample,
+  type Scorer,
+  type WeightedReward,
+} from "./feedback/reward/reward.js";
+export type * from "./policy/policy.js";
+export type * from "./rollout/records.js";
+export type { EventSink, RunEvent, RunPhase } from "./run/events.js";
+export * from "./run/readers.js";
+export type {
+  EvaluationRecord,
+  EventRecord,
+  MetricsRecord,
+  RolloutRecord,
+  RunState,
+  StatusRecord,
+} from "./run/records.js";
+export type { StepMetrics } from "./trainer/metrics.js";
+export { type EvaluationHook, type TrainOptions, type TrainResult, train } from "./trainer/train.js";

@@ -1,0 +1,115 @@
+/** Files that survive a crash: atomic replacement, synced directories, append-only JSON lines with a torn last line. */
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { appendFile, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+/** Writes to a temporary name, syncs, renames: a reader sees the old content or the new one. */
+export async function writeFileAtomic(path: string, content: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await writeFile(temporary, content);
+    await syncPath(temporary);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncPath(dirname(path));
+}
+
+/** Forces a file or a directory to disk. */
+export async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** One line of JSON; numbers that are not finite become null. */
+export function jsonLine(record: unknown): string {
+  return `${JSON.stringify(record)}\n`;
+}
+
+export async function appendJsonLine(path: string, record: unknown): Promise<void> {
+  await appendFile(path, jsonLine(record));
+}
+
+/**
+ * The records of a JSON-lines file; none if there is no such file. A last line that was torn by a crash is left out;
+ * any other line that is not JSON is an error with file and line.
+ */
+export async function readJsonLines<T>(path: string): Promise<T[]> {
+  const content = await readIfPresent(path);
+  if (content === null) return [];
+  const lines = content.split("\n");
+  const records: T[] = [];
+  for (const [index, line] of lines.entries()) {
+    if (line === "") continue;
+    try {
+      records.push(JSON.parse(line) as T);
+    } catch (error) {
+      if (index === lines.length - 1) break;
+      throw new Error(`${path}:${index + 1}: not a line of JSON: ${(error as Error).message}`);
+    }
+  }
+  return records;
+}
+
+/** Content of a text file, null if it does not exist. */
+export async function readIfPresent(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** Bytes of a file, 0 if it does not exist. */
+export async function fileSize(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0;
+    throw error;
+  }
+}
+
+/** Cuts a file back to `bytes`; a file that does not exist counts as empty. @throws Error if it is shorter. */
+export async function rewindFile(path: string, bytes: number): Promise<void> {
+  const size = await fileSize(path);
+  if (size < bytes)
+    throw new Error(`${path} has ${size} bytes, the checkpoint was written when it had ${bytes}: records are lost`);
+  if (size > bytes) await truncate(path, bytes);
+}
+
+/** Cuts a torn last line off, so that the next record starts on a line of its own. */
+export async function dropTornLine(path: string): Promise<void> {
+  const content = await readIfPresent(path);
+  if (content === null || content.endsWith("\n")) return;
+  await truncate(path, Buffer.byteLength(content.slice(0, content.lastIndexOf("\n") + 1)));
+}
+
+/** Paths of all files below a directory, relative to it, sorted. */
+export async function listFiles(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
+    .sort();
+}
+
+/** SHA-256 of a file, hexadecimal. */
+export async function fileChecksum(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
+
+export async function ensureDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+}

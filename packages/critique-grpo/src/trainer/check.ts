@@ -1,0 +1,81 @@
+/** What must hold before the first token is sampled: everything a configuration, a policy and the questions can tell. */
+import { ConfigError, InputError } from "../config/errors.js";
+import { checkRunConfig } from "../config/run.js";
+import type { RunConfig } from "../config/schema.js";
+import type { Question } from "../data/question.js";
+import type { Critic } from "../feedback/critique/critic.js";
+import { refinementTemplateProblem } from "../feedback/refinement-prompt.js";
+import type { PolicyInfo, TextCodec } from "../policy/policy.js";
+import { refinementLength } from "../rollout/collect.js";
+import { encodePrompt } from "../text/prompt.js";
+
+const SHOWN_IDS = 5;
+
+/**
+ * The rules between keys that `resolveRunConfig` also checks, and those that need the trainer's knowledge.
+ * @throws ConfigError with every problem.
+ */
+export function checkConfig(config: RunConfig): void {
+  const problems = checkRunConfig(config);
+  const { refinement, optimizer, steps, miniBatches } = config;
+  const template = refinement.template === undefined ? null : refinementTemplateProblem(refinement.template);
+  if (template !== null) problems.push({ path: ["refinement", "template"], message: template });
+  const updates = steps * miniBatches;
+  if (optimizer.warmupSteps >= updates) {
+    problems.push({
+      path: ["optimizer", "warmupSteps"],
+      message: `is ${optimizer.warmupSteps}, but the run has only ${updates} optimizer steps (steps · miniBatches); lower it`,
+    });
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+}
+
+/** @throws InputError if the engine cannot do what the configuration asks for. */
+export function checkCapabilities(config: RunConfig, info: PolicyInfo): void {
+  const { entropyCoefficient, klCoefficient } = config.algorithm;
+  if (entropyCoefficient > 0 && !info.capabilities.exactEntropy) {
+    throw new InputError(
+      `algorithm.entropyCoefficient is ${entropyCoefficient}, but the ${info.engine} engine cannot differentiate the entropy; set it to 0`,
+    );
+  }
+  if (klCoefficient > 0 && !info.capabilities.reference) {
+    throw new InputError(
+      `algorithm.klCoefficient is ${klCoefficient}, but the ${info.engine} engine has no frozen reference; set it to 0`,
+    );
+  }
+}
+
+/** @throws InputError if there are no questions, ids repeat, or a prompt and its longest response do not fit the context. */
+export function checkQuestions(
+  questions: readonly Question[],
+  codec: TextCodec,
+  config: RunConfig,
+  info: PolicyInfo,
+): void {
+  if (questions.length === 0) throw new InputError("The data set has no questions; training needs at least one");
+  const ids = new Set<string>();
+  for (const { id } of questions) {
+    if (ids.has(id)) throw new InputError(`Two questions have the id "${id}"; ids must be unique in a data set`);
+    ids.add(id);
+  }
+  const { maxTokens } = config.sampling;
+  // A refinement is trained as an answer to the bare question: it must fit there, too.
+  const longest = config.refinement.count > 0 ? Math.max(maxTokens, refinementLength(config)) : maxTokens;
+  const tooLong = questions
+    .map((question) => ({ id: question.id, tokens: encodePrompt(codec, question.prompt).length }))
+    .filter(({ tokens }) => tokens + longest > info.contextLength);
+  if (tooLong.length === 0) return;
+  const shown = tooLong.slice(0, SHOWN_IDS).map(({ id, tokens }) => `${id} (${tokens} tokens)`);
+  throw new InputError(
+    `${tooLong.length} of ${questions.length} prompts do not fit: with responses of up to ${longest} tokens and a context of ${info.contextLength} a prompt may have ${info.contextLength - longest} tokens. Too long: ${shown.join(", ")}${tooLong.length > SHOWN_IDS ? ", …" : ""}. Leave them out or lower sampling.maxTokens`,
+  );
+}
+
+/** @throws InputError if refinements are wanted and nobody writes critiques. */
+export function checkCritic(config: RunConfig, critic: Critic | null): void {
+  if (config.refinement.count > 0 && critic === null) {
+    throw new InputError(
+      `critique.type is ${config.critique.type}: train() needs a critic; pass the one resolveCritic() returns`,
+    );
+  }
+}

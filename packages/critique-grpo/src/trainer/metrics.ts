@@ -1,0 +1,153 @@
+/** The metrics of a training step: their names, their meaning, and how they come from the records. */
+import { mean, sampleStd } from "../algorithm/advantages.js";
+import type { RunConfig } from "../config/schema.js";
+import type { InitialResponse, Refinement, Response, TrainingGroup } from "../rollout/records.js";
+import type { Stopwatch } from "../rollout/stopwatch.js";
+import type { UpdateStatistics } from "./update-statistics.js";
+
+/** NaN (null in files) where a metric has nothing to count. */
+export type StepMetrics = Readonly<Record<string, number>>;
+
+export interface StepOutcome {
+  readonly groups: readonly TrainingGroup[];
+  readonly update: UpdateStatistics;
+  readonly stopwatch: Stopwatch;
+  readonly stepSeconds: number;
+  readonly config: Pick<RunConfig, "algorithm" | "refinement">;
+  /** Tokens generated in the run before this step. */
+  readonly generatedBefore: number;
+}
+
+/** Every metric of docs/metrics.md: `kl` where the KL term is on, the families of critique where refining is on. */
+export function stepMetrics(outcome: StepOutcome): StepMetrics {
+  const { groups, update, config } = outcome;
+  return {
+    ...rewardMetrics(groups),
+    ...lengthMetrics(groups),
+    ...updateMetrics(update),
+    ...(config.algorithm.klCoefficient > 0 ? { kl: update.kl.value } : {}),
+    ...(config.refinement.count > 0 ? { ...critiqueMetrics(groups), ...refinementMetrics(groups, update) } : {}),
+    ...costMetrics(outcome),
+  };
+}
+
+/** All tokens that were sampled for these groups. */
+export function generatedTokens(groups: readonly TrainingGroup[]): number {
+  return sum(allResponses(groups).map((response) => response.tokens.length));
+}
+
+function rewardMetrics(groups: readonly TrainingGroup[]): StepMetrics {
+  const initial = groups.flatMap((group) => group.initial);
+  const groupRewards = groups.map((group) => group.members.map((member) => member.response.reward.value));
+  return {
+    reward: mean(initial.map((response) => response.reward.value)),
+    reward_std: mean(groupRewards.map(sampleStd)),
+    frac_reward_zero_std: fraction(groupRewards, (rewards) => rewards.every((reward) => reward === rewards[0])),
+    initial_accuracy: fraction(initial, isCorrect),
+    "reward/group_mean": mean(groupRewards.flat()),
+    "reward/failures": count(allResponses(groups), (response) => response.reward.failure !== undefined),
+  };
+}
+
+function lengthMetrics(groups: readonly TrainingGroup[]): StepMetrics {
+  const initial = groups.flatMap((group) => group.initial);
+  const lengths = initial.map((response) => response.tokens.length);
+  return {
+    "completions/mean_length": mean(lengths),
+    "completions/min_length": Math.min(...lengths),
+    "completions/max_length": Math.max(...lengths),
+    "completions/clipped_ratio": fraction(initial, isTruncated),
+  };
+}
+
+function updateMetrics(update: UpdateStatistics): StepMetrics {
+  return {
+    loss: update.loss.value,
+    entropy: update.entropy.value,
+    grad_norm: update.gradNorm.value,
+    lr: update.learningRate,
+    skipped_updates: update.skipped,
+    "clip_ratio/low_mean": update.clippedLow.value,
+    "clip_ratio/high_mean": update.clippedHigh.value,
+    "sampling/logp_difference": update.logprobDifference.value,
+    "sampling/logp_difference_max": update.maxLogprobDifference,
+  };
+}
+
+function critiqueMetrics(groups: readonly TrainingGroup[]): StepMetrics {
+  const criticised = groups.flatMap((group) => group.initial).filter((response) => response.critique !== undefined);
+  return {
+    "critique/count": criticised.length,
+    "critique/failures": count(criticised, (response) => response.critique?.failure !== undefined),
+    "critique/mean_characters": mean(criticised.map((response) => response.critique!.text.length)),
+  };
+}
+
+function refinementMetrics(groups: readonly TrainingGroup[], update: UpdateStatistics): StepMetrics {
+  const refinements = groups.flatMap((group) => group.refinements);
+  const kept = groups.flatMap((group) => group.members).filter(({ response }) => response.kind === "refinement");
+  const ofWrong = groups.flatMap((group) => group.refinements.filter((r) => !isCorrect(group.initial[r.refines]!)));
+  const ofRight = groups.flatMap((group) => group.refinements.filter((r) => isCorrect(group.initial[r.refines]!)));
+  const shaped = update.refinementGradient.sum;
+  return {
+    "refinement/count": refinements.length,
+    "refinement/kept": kept.length,
+    "refinement/skipped": count(
+      groups.flatMap((group) => group.initial),
+      (response: InitialResponse) => response.refinementSkipped !== undefined,
+    ),
+    "refinement/accuracy": fraction(refinements, isCorrect),
+    "refinement/kept_accuracy": fraction(
+      kept.map(({ response }) => response),
+      isCorrect,
+    ),
+    "refinement/fix_rate": fraction(ofWrong, isCorrect),
+    "refinement/break_rate": fraction(ofRight, (refinement: Refinement) => !isCorrect(refinement)),
+    "refinement/frac_groups_without_correct": fraction(groups, (group) => !group.refinements.some(isCorrect)),
+    "refinement/mean_advantage": mean(kept.map(({ advantage }) => advantage)),
+    "refinement/mean_length": mean(refinements.map((refinement) => refinement.tokens.length)),
+    "refinement/clipped_ratio": fraction(refinements, isTruncated),
+    "refinement/mean_probability": update.refinementProbability.value,
+    "refinement/shaped_probability": update.shapedProbability.value,
+    "refinement/token_share": update.refinementGradient.count / update.trainedTokens,
+    "refinement/gradient_share": shaped / (shaped + update.initialGradient.sum),
+  };
+}
+
+function costMetrics({ groups, update, stopwatch, stepSeconds, generatedBefore, config }: StepOutcome): StepMetrics {
+  const generated = generatedTokens(groups);
+  const refining = config.refinement.count > 0;
+  return {
+    "tokens/generated": generated,
+    "tokens/generated_total": generatedBefore + generated,
+    "tokens/trained": update.trainedTokens,
+    "seconds/step": stepSeconds,
+    "seconds/sample": stopwatch.seconds("sample"),
+    "seconds/reward": stopwatch.seconds("reward"),
+    "seconds/update": stopwatch.seconds("update"),
+    ...(refining
+      ? { "seconds/critique": stopwatch.seconds("critique"), "seconds/refine": stopwatch.seconds("refine") }
+      : {}),
+    ...(config.algorithm.klCoefficient > 0 ? { "seconds/reference": stopwatch.seconds("reference") } : {}),
+  };
+}
+
+const isCorrect = (response: Response) => response.reward.correct;
+const isTruncated = (response: Response) => response.stopReason === "length";
+
+function allResponses(groups: readonly TrainingGroup[]): Response[] {
+  return groups.flatMap((group): Response[] => [...group.initial, ...group.refinements]);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function count<T>(items: readonly T[], test: (item: T) => boolean): number {
+  return items.reduce((total, item) => total + (test(item) ? 1 : 0), 0);
+}
+
+/** NaN for an empty list. */
+function fraction<T>(items: readonly T[], test: (item: T) => boolean): number {
+  return count(items, test) / items.length;
+}

@@ -1,0 +1,106 @@
+/** The training loop: sample, verify, critique, refine, select, compare, update, record. */
+import type { RunConfig } from "../config/schema.js";
+import type { Question } from "../data/question.js";
+import type { Critic } from "../feedback/critique/critic.js";
+import { createIndicativeCritic } from "../feedback/critique/indicative.js";
+import { createScorer, type WeightedReward } from "../feedback/reward/reward.js";
+import type { Policy, TextCodec } from "../policy/policy.js";
+import { collectGroups } from "../rollout/collect.js";
+import { batchIndices } from "../rollout/seeds.js";
+import { Stopwatch } from "../rollout/stopwatch.js";
+import type { EventSink } from "../run/events.js";
+import { checkCapabilities, checkConfig, checkCritic, checkQuestions } from "./check.js";
+import { generatedTokens, type StepMetrics, stepMetrics } from "./metrics.js";
+import { RunSession } from "./session.js";
+import { updatePolicy } from "./update.js";
+import { stepWarnings } from "./warnings.js";
+
+/** Evaluates the policy after `step` steps; what it returns is a line of evaluations.jsonl. */
+export type EvaluationHook = (context: {
+  readonly policy: Policy;
+  readonly step: number;
+  readonly signal?: AbortSignal | undefined;
+}) => Promise<object>;
+
+export interface TrainOptions {
+  /** A validated configuration with every default filled in. */
+  readonly config: RunConfig;
+  /** Stays open; the caller closes it. */
+  readonly policy: Policy;
+  readonly codec: TextCodec;
+  readonly questions: readonly Question[];
+  /** Added up with their weights. */
+  readonly rewards: readonly WeightedReward[];
+  /** Default: what critique.type names, where it needs no module. */
+  readonly critic?: Critic | null | undefined;
+  /** Called before the first step, every `evaluation.every` steps, and after the last one. */
+  readonly evaluate?: EvaluationHook | undefined;
+  /** Where records, checkpoints and the trained model go. Without it nothing is written. */
+  readonly runDirectory?: string | undefined;
+  /** Continue the run in `runDirectory` from its newest checkpoint, to the same weights as without interruption. */
+  readonly resume?: boolean | undefined;
+  /** Directory whose tokenizer files are put beside the exported model. */
+  readonly tokenizerDirectory?: string | undefined;
+  readonly sinks?: readonly EventSink[] | undefined;
+  /** Aborting it ends the run with a checkpoint of the last whole step. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface TrainResult {
+  /** Steps done in all. */
+  readonly step: number;
+  /** The signal was aborted before the last step. */
+  readonly interrupted: boolean;
+  /** Metrics of the last step of this call; null if it did none. */
+  readonly metrics: StepMetrics | null;
+  /** The exported HF model directory; null without a run directory or if interrupted. */
+  readonly model: string | null;
+}
+
+/** Keys that may differ between a run and its resumption without changing the result. */
+const VOLATILE_KEYS = ["runDirectory", "checkpoint"];
+
+/**
+ * Trains the policy on the questions.
+ * @throws Error, before any work, if configuration, questions, engine and run directory do not go together; in a run,
+ * if the engine or a sink fails (the event `run-failed` tells first). Failing rewards and critics do not end a run.
+ */
+export async function train(options: TrainOptions): Promise<TrainResult> {
+  const { config, policy, codec, questions, evaluate, signal } = options;
+  const critic = options.critic ?? defaultCritic(config);
+  const score = createScorer(options.rewards, config.reward.correctAt);
+  checkConfig(config);
+  checkCapabilities(config, policy.info);
+  checkCritic(config, critic);
+  checkQuestions(questions, codec, config, policy.info);
+
+  const { steps, seed, questionsPerStep } = config;
+  const session = await RunSession.open({ ...options, task: "train", steps, volatileKeys: VOLATILE_KEYS });
+  let metrics: StepMetrics | null = null;
+  return session.run(async (progress) => {
+    await session.evaluateIfDue(evaluate, config.evaluation.every);
+    while (progress.step < steps) {
+      const start = performance.now();
+      const batch = batchIndices(seed, progress.step, questionsPerStep, questions.length).map((row) => questions[row]!);
+      const stopwatch = new Stopwatch((phase) => session.phase(phase));
+      const { step, optimizerSteps } = progress;
+      const groups = await collectGroups(batch, { config, policy, codec, score, critic, step, stopwatch, signal });
+      const update = await updatePolicy(groups, { config, policy, optimizerSteps, stopwatch });
+
+      const stepSeconds = (performance.now() - start) / 1000;
+      const generatedBefore = progress.generatedTokens;
+      metrics = stepMetrics({ groups, update, stopwatch, stepSeconds, config, generatedBefore });
+      progress.optimizerSteps += update.optimizerSteps;
+      progress.generatedTokens += generatedTokens(groups);
+      await session.finishStep(metrics, groups, stepWarnings(groups, update));
+      await session.checkpointIfDue(config.checkpoint.every);
+      await session.evaluateIfDue(evaluate, config.evaluation.every);
+    }
+    return metrics;
+  });
+}
+
+function defaultCritic(config: RunConfig): Critic | null {
+  const { type } = config.critique;
+  return type === "simple" || type === "simple_gt" ? createIndicativeCritic(type) : null;
+}

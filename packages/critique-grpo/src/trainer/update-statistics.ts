@@ -1,0 +1,110 @@
+/** What an update tells about itself: sums over the tokens of all mini-batches of a step. */
+import { ratioObjective } from "../algorithm/clipping.js";
+import { klEstimate } from "../algorithm/kl.js";
+import { shapeProbability } from "../algorithm/shaping.js";
+import { sequenceLoss, type TokenLossSettings } from "../algorithm/token-loss.js";
+import type { ForwardBackwardResult, OptimizerStepResult, TokenLogprobs } from "../policy/policy.js";
+import type { TrainingSequence } from "../rollout/records.js";
+
+/** A mean that is NaN where nothing was counted. */
+class Mean {
+  #sum = 0;
+  #count = 0;
+
+  add(value: number): void {
+    this.#sum += value;
+    this.#count++;
+  }
+
+  get value(): number {
+    return this.#sum / this.#count;
+  }
+
+  get sum(): number {
+    return this.#sum;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+}
+
+export interface MiniBatchOutcome {
+  readonly result: ForwardBackwardResult<TrainingSequence>;
+  readonly step: OptimizerStepResult;
+  readonly settings: TokenLossSettings;
+  readonly learningRate: number;
+  /** The first mini-batch is computed with the very weights that sampled. */
+  readonly isFirst: boolean;
+}
+
+export class UpdateStatistics {
+  readonly loss = new Mean();
+  readonly gradNorm = new Mean();
+  readonly entropy = new Mean();
+  readonly kl = new Mean();
+  readonly clippedLow = new Mean();
+  readonly clippedHigh = new Mean();
+  /** |log π_θ − log π_old| of on-policy tokens in the first mini-batch: 0 but for rounding. */
+  readonly logprobDifference = new Mean();
+  maxLogprobDifference = Number.NaN;
+  readonly refinementProbability = new Mean();
+  readonly shapedProbability = new Mean();
+  readonly refinementGradient = new Mean();
+  readonly initialGradient = new Mean();
+  /** Rate of the last optimizer step. */
+  learningRate = Number.NaN;
+  optimizerSteps = 0;
+  skipped = 0;
+  /** Response tokens, that is those that carry loss. */
+  trainedTokens = 0;
+
+  add({ result, step, settings, learningRate, isFirst }: MiniBatchOutcome): void {
+    this.loss.add(result.loss);
+    this.gradNorm.add(step.gradNorm);
+    this.learningRate = learningRate;
+    this.optimizerSteps++;
+    if (step.skipped) this.skipped++;
+    for (const { sequence, current } of result.sequences) {
+      this.trainedTokens += sequence.response.length;
+      for (const entropy of current.entropies) this.entropy.add(entropy);
+      this.#addGradients(sequence, current, settings);
+      if (sequence.isRefinement) this.#addRefinement(current, settings);
+      else this.#addInitial(sequence, current, settings, isFirst);
+      if (sequence.referenceLogprobs !== null) this.#addKl(current, sequence.referenceLogprobs);
+    }
+  }
+
+  #addGradients(sequence: TrainingSequence, current: TokenLogprobs, settings: TokenLossSettings): void {
+    const share = sequence.isRefinement ? this.refinementGradient : this.initialGradient;
+    for (const gradient of sequenceLoss(sequence, current, settings).logprobGradient) share.add(Math.abs(gradient));
+  }
+
+  #addRefinement(current: TokenLogprobs, settings: TokenLossSettings): void {
+    for (const logprob of current.logprobs) {
+      this.refinementProbability.add(Math.exp(logprob));
+      this.shapedProbability.add(shapeProbability(logprob, settings.shaping).value);
+    }
+  }
+
+  #addInitial(sequence: TrainingSequence, current: TokenLogprobs, settings: TokenLossSettings, isFirst: boolean): void {
+    for (let t = 0; t < current.logprobs.length; t++) {
+      const logprob = current.logprobs[t]!;
+      const old = sequence.oldLogprobs![t]!;
+      const { clipped } = ratioObjective(logprob, old, sequence.advantage, settings.clip);
+      this.clippedLow.add(clipped === "low" ? 1 : 0);
+      this.clippedHigh.add(clipped === "high" || clipped === "dual" ? 1 : 0);
+      if (!isFirst) continue;
+      const difference = Math.abs(logprob - old);
+      this.logprobDifference.add(difference);
+      // Math.max with NaN is NaN: start from the first value.
+      this.maxLogprobDifference = Number.isNaN(this.maxLogprobDifference)
+        ? difference
+        : Math.max(this.maxLogprobDifference, difference);
+    }
+  }
+
+  #addKl(current: TokenLogprobs, reference: Float32Array): void {
+    for (let t = 0; t < reference.length; t++) this.kl.add(klEstimate(current.logprobs[t]!, reference[t]!).value);
+  }
+}

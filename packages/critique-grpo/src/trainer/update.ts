@@ -1,0 +1,102 @@
+/** From training groups to optimizer steps. */
+import { sequenceWeights } from "../algorithm/aggregation.js";
+import { learningRateAt } from "../algorithm/schedule.js";
+import { createTokenLoss, type TokenLossSettings } from "../algorithm/token-loss.js";
+import type { RunConfig } from "../config/schema.js";
+import type { Policy } from "../policy/policy.js";
+import type { TrainingGroup, TrainingSequence } from "../rollout/records.js";
+import type { Stopwatch } from "../rollout/stopwatch.js";
+import { UpdateStatistics } from "./update-statistics.js";
+
+export type UpdateConfig = Pick<RunConfig, "sampling" | "algorithm" | "optimizer" | "steps" | "miniBatches">;
+
+export interface UpdateContext {
+  readonly config: UpdateConfig;
+  readonly policy: Policy;
+  /** Optimizer steps taken before this update, skipped ones included: the position in the schedule. */
+  readonly optimizerSteps: number;
+  readonly stopwatch: Stopwatch;
+}
+
+/**
+ * One optimizer step for each mini-batch of groups. It is not interruptible: an aborted run stops before or after it,
+ * with weights that belong to a whole step.
+ */
+export async function updatePolicy(
+  groups: readonly TrainingGroup[],
+  context: UpdateContext,
+): Promise<UpdateStatistics> {
+  const { config, policy, stopwatch } = context;
+  const statistics = new UpdateStatistics();
+  for (const [index, miniBatch] of splitEvenly(groups, config.miniBatches).entries()) {
+    const sequences = await withReference(trainingSequences(miniBatch, config), context);
+    const settings = tokenLossSettings(sequences, config);
+    const learningRate = learningRateAt(
+      config.optimizer,
+      context.optimizerSteps + index,
+      config.steps * config.miniBatches,
+    );
+    await stopwatch.time("update", async () => {
+      const options = { temperature: config.sampling.temperature };
+      const result = await policy.forwardBackward(sequences, createTokenLoss(settings), options);
+      const { beta1, beta2, epsilon, weightDecay, maxGradNorm } = config.optimizer;
+      const step = await policy.optimizerStep({ learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm });
+      statistics.add({ result, step, settings, learningRate, isFirst: index === 0 });
+    });
+  }
+  return statistics;
+}
+
+/** Parts of equal size, up to one; the first ones are the larger. */
+export function splitEvenly<T>(items: readonly T[], parts: number): T[][] {
+  const size = Math.floor(items.length / parts);
+  const larger = items.length % parts;
+  const result: T[][] = [];
+  let start = 0;
+  for (let part = 0; part < parts; part++) {
+    const end = start + size + (part < larger ? 1 : 0);
+    result.push(items.slice(start, end));
+    start = end;
+  }
+  return result.filter((part) => part.length > 0);
+}
+
+/**
+ * The sequences of a mini-batch. Every response, refined or not, is trained as an answer to the bare question; the
+ * tokens are those that were sampled. Weights are those of the whole mini-batch, so micro-batches cannot change them.
+ */
+export function trainingSequences(
+  groups: readonly TrainingGroup[],
+  config: Pick<UpdateConfig, "sampling" | "algorithm">,
+): TrainingSequence[] {
+  const members = groups.flatMap((group) => group.members.map((member) => ({ group, member })));
+  const weights = sequenceWeights(
+    members.map(({ member }) => member.response.tokens.length),
+    config.algorithm.aggregation,
+    config.sampling.maxTokens,
+  );
+  return members.map(({ group, member: { response, advantage } }, i) => ({
+    prompt: group.prompt,
+    response: response.tokens,
+    oldLogprobs: response.kind === "initial" ? response.logprobs : null,
+    referenceLogprobs: null,
+    advantage,
+    isRefinement: response.kind === "refinement",
+    weight: weights[i]!,
+  }));
+}
+
+async function withReference(sequences: TrainingSequence[], context: UpdateContext): Promise<TrainingSequence[]> {
+  const { config, policy, stopwatch } = context;
+  if (config.algorithm.klCoefficient === 0) return sequences;
+  const reference = await stopwatch.time("reference", () =>
+    policy.referenceLogprobs(sequences, { temperature: config.sampling.temperature }),
+  );
+  return sequences.map((sequence, i) => ({ ...sequence, referenceLogprobs: reference[i]!.logprobs }));
+}
+
+function tokenLossSettings(sequences: readonly TrainingSequence[], config: UpdateConfig): TokenLossSettings {
+  const { clip, shaping, klCoefficient, entropyCoefficient } = config.algorithm;
+  const tokens = sequences.reduce((sum, sequence) => sum + sequence.response.length, 0);
+  return { clip, shaping, klCoefficient, entropyWeight: tokens === 0 ? 0 : entropyCoefficient / tokens };
+}

@@ -1,0 +1,32 @@
+/** What went wrong in a step without ending it. */
+import type { TrainingGroup } from "../rollout/records.js";
+import type { UpdateStatistics } from "./update-statistics.js";
+
+/** One message for each kind of trouble, with its count and the first reason. */
+export function stepWarnings(groups: readonly TrainingGroup[], update: UpdateStatistics): string[] {
+  const initial = groups.flatMap((group) => group.initial);
+  const responses = [...initial, ...groups.flatMap((group) => group.refinements)];
+  const warnings: string[] = [];
+  const report = (what: string, reasons: readonly (string | undefined)[]) => {
+    const found = reasons.filter((reason) => reason !== undefined);
+    if (found.length > 0) warnings.push(`${found.length} ${what}; the first: ${found[0]}`);
+  };
+  report(
+    "responses could not be scored and count as 0",
+    responses.map((response) => response.reward.failure),
+  );
+  report(
+    "critiques failed and were replaced by simple_gt",
+    initial.map((response) => response.critique?.failure),
+  );
+  report(
+    "responses could not be refined",
+    initial.map((response) => response.refinementSkipped),
+  );
+  if (update.skipped > 0) {
+    warnings.push(
+      `${update.skipped} of ${update.optimizerSteps} optimizer steps were skipped: the gradient was not finite`,
+    );
+  }
+  return warnings;
+}
