@@ -1,1 +1,3 @@
-export {};
+export { loadModel } from "./language-model.js";
+export { AbortError } from "./runtime/index.js";
+export type * from "./types.js";

@@ -16,6 +16,14 @@ export { gemm, linear, type MatMulOptions, matmul, sumRows } from "./ops/linear.
 export { rmsNorm, unitRms } from "./ops/normalization.js";
 export { type RotaryTables, rotaryEmbedding } from "./ops/rotary.js";
 export { expandAs, reduceSum, reshape, reshapeBy, transpose } from "./ops/shape.js";
-export { type ForwardAndBackward, partition, type Subgraph, subgraph } from "./partition.js";
+export { type ForwardAndBackward, partition, type SavedValue, type Subgraph, subgraph } from "./partition.js";
 export { serialiseModel } from "./serialise.js";
-export { broadcastShapes, type Dimension, elementCount, resolveShape, type Shape, sameShape } from "./shape.js";
+export {
+  broadcastShapes,
+  type Dimension,
+  elementCount,
+  fixedDimension,
+  resolveShape,
+  type Shape,
+  sameShape,
+} from "./shape.js";

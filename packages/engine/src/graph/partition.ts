@@ -14,11 +14,16 @@ export function subgraph(graph: Graph, outputs: Readonly<Record<string, Value>>)
   return collect(graph, Object.entries(outputs), () => false);
 }
 
+/** A value that the forward part writes under `output` and the backward part reads under `value.name`. */
+export interface SavedValue {
+  readonly output: string;
+  readonly value: Value;
+}
+
 export interface ForwardAndBackward {
   readonly forward: Subgraph;
   readonly backward: Subgraph;
-  /** Values that forward writes and backward reads (under their own names). */
-  readonly saved: readonly Value[];
+  readonly saved: readonly SavedValue[];
 }
 
 /**
@@ -35,10 +40,13 @@ export function partition(
   const forwardSet = new Set(graph.nodes.slice(0, forwardNodes));
   const isSaved = (value: Value) => value.node !== undefined && forwardSet.has(value.node) && !value.node.recompute;
   const backward = collect(graph, Object.entries(backwardOutputs), isSaved);
-  const saved = backward.inputs.filter(isSaved);
   const outputs: (readonly [string, Value])[] = Object.entries(forwardOutputs);
-  // A value that is an output already keeps that one name; the backward part then reads it under its own.
-  for (const value of saved) outputs.push([value.name, value]);
+  const saved = backward.inputs.filter(isSaved).map((value): SavedValue => {
+    const known = outputs.find(([, output]) => output === value);
+    if (known) return { output: known[0], value };
+    outputs.push([value.name, value]);
+    return { output: value.name, value };
+  });
   return { forward: collect(graph, outputs, () => false), backward, saved };
 }
 

@@ -1,4 +1,4 @@
-/** A dimension is a number, or the name of a size that is known when the graph runs. */
+/** A dimension is a number, or the name of a size (or product of sizes: `time*2`) that is known when the graph runs. */
 export type Dimension = number | string;
 export type Shape = readonly Dimension[];
 
@@ -30,14 +30,18 @@ export function fixedDimension(shape: Shape, axis: number): number {
   return dimension;
 }
 
-/** Replaces the names in a shape by their sizes. */
+/** Replaces the names in a shape by their sizes. A name may be a product, e.g. `time*2`. */
 export function resolveShape(shape: Shape, sizes: Readonly<Record<string, number>>): number[] {
-  return shape.map((dimension) => {
-    if (typeof dimension === "number") return dimension;
-    const size = sizes[dimension];
-    if (size === undefined) throw new Error(`No size given for dimension "${dimension}" of ${formatShape(shape)}.`);
+  const sizeOf = (name: string): number => {
+    const size = sizes[name] ?? Number(name);
+    if (Number.isNaN(size)) throw new Error(`No size given for dimension "${name}" of ${formatShape(shape)}.`);
     return size;
-  });
+  };
+  return shape.map((dimension) =>
+    typeof dimension === "number"
+      ? dimension
+      : dimension.split("*").reduce((product, name) => product * sizeOf(name), 1),
+  );
 }
 
 export function elementCount(shape: readonly number[]): number {

@@ -7,8 +7,8 @@ import {
   transpose,
   type Value,
 } from "../graph/index.js";
+import type { ModelConfig } from "../weights/index.js";
 import type { AttentionStrategy } from "./decoder.js";
-import type { DecoderShape } from "./decoder-shape.js";
 
 export interface BatchAttentionInputs {
   /** int64 [3]: batch, time, −1. */
@@ -19,19 +19,20 @@ export interface BatchAttentionInputs {
 }
 
 /** Causal attention within each row of a right-padded batch: what training uses. */
-export function batchAttention(shape: DecoderShape, inputs: BatchAttentionInputs): AttentionStrategy {
-  const { headCount, kvHeadCount, headDim } = shape;
+export function batchAttention(config: ModelConfig, inputs: BatchAttentionInputs): AttentionStrategy {
+  const { headCount, keyValueHeadCount, headDimension } = config;
   return ({ query, key, value }) => {
     const heads = (rows: Value, count: number) => {
-      const byTime = reshapeBy(rows, inputs.batchTime, ["batch", "time", count * headDim]);
-      return transpose(reshape(byTime, ["batch", "time", count, headDim]), [0, 2, 1, 3]);
+      const byTime = reshapeBy(rows, inputs.batchTime, ["batch", "time", count * headDimension]);
+      return transpose(reshape(byTime, ["batch", "time", count, headDimension]), [0, 2, 1, 3]);
     };
     const context = causalAttention({
       query: rotaryEmbedding(heads(query, headCount), inputs.rotary),
-      key: rotaryEmbedding(heads(key, kvHeadCount), inputs.rotary),
-      value: heads(value, kvHeadCount),
+      key: rotaryEmbedding(heads(key, keyValueHeadCount), inputs.rotary),
+      value: heads(value, keyValueHeadCount),
       mask: inputs.mask,
     });
-    return reshape(transpose(context, [0, 2, 1, 3]), query.shape);
+    const byTime = reshape(transpose(context, [0, 2, 1, 3]), ["batch", "time", headCount * headDimension]);
+    return reshape(byTime, query.shape, inputs.batchTime);
   };
 }

@@ -1,19 +1,19 @@
-import { add, linear, reshape, rmsNorm, swiglu, type Value } from "../graph/index.js";
-import type { DecoderShape } from "./decoder-shape.js";
+import { add, fixedDimension, linear, reshape, rmsNorm, swiglu, type Value } from "../graph/index.js";
+import type { ModelConfig } from "../weights/index.js";
 
 export interface AttentionInput {
   readonly layer: number;
-  /** [tokens, headCount × headDim], after QK-norm, before RoPE. */
+  /** [tokens, headCount × headDimension], after QK-norm, before RoPE. */
   readonly query: Value;
-  /** [tokens, kvHeadCount × headDim], after QK-norm, before RoPE. */
+  /** [tokens, keyValueHeadCount × headDimension], after QK-norm, before RoPE. */
   readonly key: Value;
-  /** [tokens, kvHeadCount × headDim]. */
+  /** [tokens, keyValueHeadCount × headDimension]. */
   readonly value: Value;
 }
 
 /**
  * How a layer attends: rotates queries and keys and mixes values. Training attends within the batch, generation to a
- * cache; the block does not know. Returns [tokens, headCount × headDim].
+ * cache; the block does not know. Returns [tokens, headCount × headDimension].
  */
 export type AttentionStrategy = (input: AttentionInput) => Value;
 
@@ -28,15 +28,16 @@ export function decoderLayer(
   x: Value,
   layer: number,
   weights: LayerWeights,
-  shape: DecoderShape,
+  config: ModelConfig,
   attention: AttentionStrategy,
 ): Value {
-  const { rmsNormEpsilon: epsilon, qkvBias, outputBias, mlpBias } = shape;
+  const { normEpsilon: epsilon, queryKeyValueBias: qkvBias, outputBias, mlpBias } = config;
   const project = (input: Value, name: string, bias: boolean) =>
     linear(input, weights(`${name}.weight`), bias ? weights(`${name}.bias`) : undefined);
   const headNorm = (rows: Value, name: string) => {
-    if (!shape.qkNorm) return rows;
-    const heads = reshape(rows, ["headRows", shape.headDim]);
+    if (!config.queryKeyNorm) return rows;
+    const count = fixedDimension(rows.shape, 1) / config.headDimension;
+    const heads = reshape(rows, [`tokens*${count}`, config.headDimension]);
     return reshape(rmsNorm(heads, weights(name), epsilon), rows.shape);
   };
 

@@ -1,12 +1,4 @@
 export { type BatchAttentionInputs, batchAttention } from "./attention.js";
 export { type AttentionInput, type AttentionStrategy, decoderLayer, type LayerWeights } from "./decoder.js";
-export {
-  type DecoderShape,
-  embeddingName,
-  finalNormName,
-  headName,
-  layerParameters,
-  layerPrefix,
-  modelParameters,
-  type ParameterSpecification,
-} from "./decoder-shape.js";
+export { embeddingName, finalNormName, headName, layerPrefix } from "./names.js";
+export { rotaryTables } from "./rotary-tables.js";

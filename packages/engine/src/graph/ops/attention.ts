@@ -27,8 +27,9 @@ export function causalAttention({ query, key, value, mask }: CausalAttentionInpu
   const [batch, heads, time, headDim] = query.shape as Shape & readonly [string, number, string, number];
   const kvHeads = fixedDimension(key.shape, 1);
   const alpha = 1 / Math.sqrt(headDim);
-  const grouped: Shape = [batch, kvHeads, "groupTime", headDim];
-  const scoresByGroup: Shape = [batch, kvHeads, "groupTime", time];
+  const groupTime = `${time}*${heads / kvHeads}`;
+  const grouped: Shape = [batch, kvHeads, groupTime, headDim];
+  const scoresByGroup: Shape = [batch, kvHeads, groupTime, time];
 
   const rows = () => reshape(query, grouped);
   let probabilities: Value | undefined;

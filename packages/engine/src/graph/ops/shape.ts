@@ -5,15 +5,16 @@ import { unary } from "./elementwise.js";
 /**
  * The same elements in another shape. At most one symbolic size may be new; the others must stay at their axis.
  * Costs nothing (ONNX Runtime aliases the memory), so the backward graph repeats it rather than keep the result.
+ * @param gradientSizes int64 sizes that undo it, for when they cannot be inferred (two symbolic sizes became one)
  */
-export function reshape(x: Value, shape: Shape): Value {
+export function reshape(x: Value, shape: Shape, gradientSizes?: Value): Value {
   return unary(
     x,
     () => {
       const target = x.graph.integers(targetSizes(x.shape, shape));
       return x.graph.node("Reshape", [x, target], [{ shape }], { recompute: true })[0]!;
     },
-    (gradient) => reshape(gradient, x.shape),
+    (gradient) => (gradientSizes ? reshapeBy(gradient, gradientSizes, x.shape) : reshape(gradient, x.shape)),
   );
 }
 
@@ -30,7 +31,7 @@ function targetSizes(from: Shape, to: Shape): number[] {
 
 /**
  * The same elements in a shape whose sizes are only known at run time: `sizes` is an int64 tensor in the sense of
- * ONNX Reshape. `backSizes` is the one that undoes it; the default keeps the last axis and infers the first.
+ * ONNX Reshape.
  */
 export function reshapeBy(x: Value, sizes: Value, shape: Shape): Value {
   return unary(

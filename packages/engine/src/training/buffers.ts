@@ -1,0 +1,37 @@
+import { elementCount, resolveShape, type Shape } from "../graph/index.js";
+import type { Tensor } from "../runtime/types.js";
+
+/**
+ * Named float buffers that grow to the largest size asked for and are then reused, so that a step allocates nothing.
+ * What a buffer holds is only meaningful between the run that writes it and the runs that read it.
+ */
+export class BufferPool {
+  private readonly buffers = new Map<string, Float32Array>();
+
+  /** A tensor of a shape on the buffer of a name. Asking for the name again gives the same memory. */
+  tensor(
+    name: string,
+    shape: Shape,
+    sizes: Readonly<Record<string, number>>,
+  ): Tensor & { readonly data: Float32Array } {
+    const resolved = resolveShape(shape, sizes);
+    const count = elementCount(resolved);
+    let buffer = this.buffers.get(name);
+    if (!buffer || buffer.length < count) {
+      buffer = new Float32Array(count);
+      this.buffers.set(name, buffer);
+    }
+    return { type: "float32", shape: resolved, data: buffer.subarray(0, count) };
+  }
+
+  /** Bytes held. */
+  get byteLength(): number {
+    let bytes = 0;
+    for (const buffer of this.buffers.values()) bytes += buffer.byteLength;
+    return bytes;
+  }
+
+  clear(): void {
+    this.buffers.clear();
+  }
+}
