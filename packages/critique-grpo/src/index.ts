@@ -2,6 +2,7 @@ export * from "./config/define.js";
 export { ConfigError, InputError } from "./config/errors.js";
 export { type PresetName, presetDescriptions, presets } from "./config/presets.js";
 export type * from "./config/schema.js";
+export type * from "./config/sft-schema.js";
 export type * from "./data/question.js";
 export { evaluate } from "./evaluation/evaluate.js";
 export type * from "./evaluation/types.js";
@@ -16,6 +17,7 @@ export {
   type Scorer,
   type WeightedReward,
 } from "./feedback/reward/reward.js";
+export { type OpenPolicyOptions, openPolicy } from "./policy/open.js";
 export type * from "./policy/policy.js";
 export type * from "./rollout/records.js";
 export type { EventSink, RunEvent, RunPhase } from "./run/events.js";
@@ -28,5 +30,7 @@ export type {
   RunState,
   StatusRecord,
 } from "./run/records.js";
+export { encodePair, loadPairs, type TextPair } from "./sft/pairs.js";
+export { type SftOptions, type SftSettings, sft } from "./sft/sft.js";
 export type { StepMetrics } from "./trainer/metrics.js";
 export { type EvaluationHook, type TrainOptions, type TrainResult, train } from "./trainer/train.js";

@@ -9,7 +9,8 @@ export type PathKind = "file" | "directory" | "module" | "output";
 /** The keys that hold paths: they are resolved relative to the YAML file and checked for existence. */
 export const pathKinds = z.registry<{ kind: PathKind }>();
 
-const path = (kind: PathKind, description: string) =>
+/** A key that holds a path. */
+export const path = (kind: PathKind, description: string) =>
   z.string().min(1).describe(description).register(pathKinds, { kind });
 
 export const engineSchema = z.discriminatedUnion("type", [

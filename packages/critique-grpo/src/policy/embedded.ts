@@ -1,0 +1,134 @@
+/** The Policy port over the embedded engine: a thin layer that adds the policy version and the frozen reference. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { FrozenModel, LanguageModel, ModelSource } from "@critique-grpo/engine";
+import type { RunConfig } from "../config/schema.js";
+import type {
+  AdamWParameters,
+  ForwardBackwardResult,
+  OptimizerStepResult,
+  Policy,
+  PolicyInfo,
+  SampledSequence,
+  SampleRequest,
+  TokenLogprobs,
+  TokenLoss,
+  TokenSequence,
+} from "./policy.js";
+
+export type EmbeddedEngineConfig = Extract<RunConfig["engine"], { type: "embedded" }>;
+
+interface PassOptions {
+  readonly temperature?: number;
+  readonly signal?: AbortSignal;
+}
+
+const VERSION_FILE = "policy.json";
+
+export class EmbeddedPolicy implements Policy {
+  readonly info: PolicyInfo;
+  readonly #model: LanguageModel;
+  readonly #microBatchTokens: number;
+  #reference: FrozenModel | null = null;
+  /** Optimizer steps that changed the weights. */
+  #version = 0;
+  /** The weights are no longer those the policy was opened with. */
+  #changed = false;
+
+  constructor(model: LanguageModel, name: string, microBatchTokens: number) {
+    const { device, contextLength, parameterCount, vocabularySize, eosTokenIds } = model.info;
+    this.#model = model;
+    this.#microBatchTokens = microBatchTokens;
+    this.info = {
+      engine: "embedded",
+      model: name,
+      device,
+      contextLength,
+      parameterCount,
+      vocabularySize,
+      eosTokenIds,
+      capabilities: { exactEntropy: true, fullFineTuning: true, reference: true, staleSamplersSafe: true },
+    };
+  }
+
+  /** Keeps a frozen copy of the weights as they are now, for `referenceLogprobs`. */
+  async freezeReference(): Promise<void> {
+    this.#reference ??= await this.#model.freeze();
+  }
+
+  async *sample(
+    requests: readonly SampleRequest[],
+    options: { signal?: AbortSignal } = {},
+  ): AsyncIterable<SampledSequence> {
+    const policyVersion = this.#version;
+    for await (const sequence of this.#model.sample(requests, options)) yield { ...sequence, policyVersion };
+  }
+
+  logprobs<S extends TokenSequence>(
+    sequences: readonly S[],
+    options: PassOptions = {},
+  ): Promise<readonly TokenLogprobs[]> {
+    return this.#model.logprobs(sequences, this.#passOptions(options));
+  }
+
+  /** @throws Error if the weights have changed since the policy was opened and no reference was kept. */
+  async referenceLogprobs<S extends TokenSequence>(
+    sequences: readonly S[],
+    options: PassOptions = {},
+  ): Promise<readonly TokenLogprobs[]> {
+    if (this.#reference === null && this.#changed) {
+      throw new Error(
+        "The weights have changed since the policy was opened: open it with `reference: true` to keep a frozen copy",
+      );
+    }
+    await this.freezeReference();
+    return this.#reference!.logprobs(sequences, this.#passOptions(options));
+  }
+
+  forwardBackward<S extends TokenSequence>(
+    sequences: readonly S[],
+    tokenLoss: TokenLoss<S>,
+    options: PassOptions = {},
+  ): Promise<ForwardBackwardResult<S>> {
+    return this.#model.forwardBackward(sequences, tokenLoss, this.#passOptions(options));
+  }
+
+  async optimizerStep(parameters: AdamWParameters): Promise<OptimizerStepResult> {
+    const result = await this.#model.optimizerStep(parameters);
+    if (!result.skipped) {
+      this.#version++;
+      this.#changed = true;
+    }
+    return result;
+  }
+
+  async saveState(directory: string): Promise<void> {
+    await this.#model.saveState(directory);
+    await writeFile(join(directory, VERSION_FILE), `${JSON.stringify({ version: this.#version })}\n`);
+  }
+
+  async loadState(directory: string): Promise<void> {
+    await this.#model.loadState(directory);
+    this.#changed = true;
+    const { version } = JSON.parse(await readFile(join(directory, VERSION_FILE), "utf8")) as { version: number };
+    this.#version = version;
+  }
+
+  exportModel(directory: string): Promise<void> {
+    return this.#model.exportModel(directory);
+  }
+
+  async close(): Promise<void> {
+    await this.#reference?.close();
+    await this.#model.close();
+  }
+
+  #passOptions(options: PassOptions) {
+    return { ...options, microBatchTokens: this.#microBatchTokens };
+  }
+}
+
+/** Where the engine finds the weights that the configuration names. */
+export function modelSource(model: EmbeddedEngineConfig["model"]): ModelSource {
+  return typeof model === "string" ? { directory: model } : model;
+}

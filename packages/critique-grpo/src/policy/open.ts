@@ -1,0 +1,29 @@
+/** From the configuration of an engine to a policy. */
+import { loadModel } from "@critique-grpo/engine";
+import type { RunConfig } from "../config/schema.js";
+import { EmbeddedPolicy, modelSource } from "./embedded.js";
+import type { Policy } from "./policy.js";
+
+export interface OpenPolicyOptions {
+  /** Keep a frozen copy of the starting weights: needed where algorithm.klCoefficient is above 0. Default false. */
+  readonly reference?: boolean;
+}
+
+/** Loads the model of a configuration. The caller closes the policy. */
+export async function openPolicy(engine: RunConfig["engine"], options: OpenPolicyOptions = {}): Promise<Policy> {
+  switch (engine.type) {
+    case "embedded": {
+      const { threads, contextLength, model, microBatchTokens } = engine;
+      const loaded = await loadModel(modelSource(model), {
+        ...(threads === undefined ? {} : { threads }),
+        ...(contextLength === undefined ? {} : { contextLength }),
+      });
+      const name = typeof model === "string" ? model : model.config;
+      const policy = new EmbeddedPolicy(loaded, name, microBatchTokens);
+      if (options.reference === true) await policy.freezeReference();
+      return policy;
+    }
+    default:
+      throw new RangeError(`Unknown engine ${String(engine.type satisfies never)}`);
+  }
+}
