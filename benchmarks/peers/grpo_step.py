@@ -1,0 +1,116 @@
+"""One GRPO step of TRL's GRPOTrainer: sample, reward, advantages, loss, backward, AdamW.
+
+    python grpo_step.py MODEL_DIRECTORY PROMPTS COMPLETIONS PROMPT_LENGTH NEW_TOKENS MICRO_BATCH
+
+MICRO_BATCH completions go through the network at once (the rest by gradient accumulation). Every completion has exactly
+NEW_TOKENS tokens. No KL term, one update a step: TRL's defaults, with reporting and saving off.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+
+import side
+
+import datasets
+import torch
+import transformers
+import trl
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+transformers.logging.set_verbosity_error()
+datasets.disable_progress_bars()
+directory, prompts, completions, prompt_length, new_tokens, micro_batch = sys.argv[1], *map(int, sys.argv[2:7])
+model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="sdpa")
+vocabulary = model.config.vocab_size
+
+# One word a token, so that a prompt of N words has N tokens.
+tokenizer = Tokenizer(models.WordLevel({f"t{i}": i for i in range(vocabulary)}, unk_token="t0"))
+tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+processing = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="t1", pad_token="t0")
+rows = [
+    {"prompt": " ".join(f"t{2 + (row * 37 + column * 101) % (vocabulary - 2)}" for column in range(prompt_length))}
+    for row in range(4 * prompts)
+]
+
+
+def reward(completion_ids, **_) -> list[float]:
+    """Share of even token ids: cheap, and never equal within a group."""
+    lengths = {len(ids) for ids in completion_ids}
+    assert lengths == {new_tokens}, lengths
+    return [sum(1 for t in ids if t % 2 == 0) / len(ids) for ids in completion_ids]
+
+
+class NoMoreRounds(Exception):
+    """The only way out of a trainer at the beginning of a step."""
+
+
+class Rounds(TrainerCallback):
+    """Holds every step until the harness asks for it."""
+
+    def __init__(self) -> None:
+        self.started = 0.0
+
+    def on_step_begin(self, args, state, control, **_):
+        if not side.wait_for_round():
+            raise NoMoreRounds
+        self.started = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **_):
+        side.send(
+            {
+                "seconds": time.perf_counter() - self.started,
+                "tokens": prompts * completions * new_tokens,
+                "peakBytes": side.peak_bytes(),
+            }
+        )
+
+
+with tempfile.TemporaryDirectory() as output:
+    config = GRPOConfig(
+        output_dir=output,
+        use_cpu=True,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=prompts * completions // micro_batch,
+        num_generations=completions,
+        max_completion_length=new_tokens,
+        generation_kwargs={"min_new_tokens": new_tokens},
+        temperature=1.0,
+        learning_rate=1e-5,
+        max_steps=10_000,
+        gradient_checkpointing=False,
+        optim="adamw_torch_fused",
+        bf16=False,
+        fp16=False,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=reward,
+        args=config,
+        train_dataset=datasets.Dataset.from_list(rows),
+        processing_class=processing,
+        callbacks=[Rounds()],
+    )
+    side.send(
+        {
+            "ready": True,
+            "versions": {
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "trl": trl.__version__,
+            },
+            "settings": f"micro-batch {micro_batch}, sdpa attention, fused AdamW, {torch.get_num_threads()} threads",
+        }
+    )
+    try:
+        trainer.train()
+    except NoMoreRounds:
+        pass

@@ -1,0 +1,106 @@
+import {
+  type BenchmarkDefinition,
+  configS,
+  trainingLength as length,
+  oursCommand,
+  peerCommand,
+  trainingBatch as rows,
+  sgemmCommand,
+} from "./definitions.js";
+import { trainingFlops } from "./flops.js";
+import { interleave, type SideResult } from "./interleave.js";
+import type { SideCommand } from "./side.js";
+import { median } from "./statistics.js";
+
+export interface SideSummary {
+  readonly settings: string;
+  readonly versions: Readonly<Record<string, string>>;
+  /** Seconds of each measured round, in order. */
+  readonly seconds: readonly number[];
+  readonly medianSeconds: number;
+  readonly tokensPerSecond: number;
+  readonly peakBytes: number;
+}
+
+export interface BenchmarkResult {
+  readonly name: string;
+  readonly title: string;
+  readonly peerTitle: string;
+  readonly wantedRatio: number;
+  readonly ours: SideSummary;
+  readonly peer: SideSummary;
+  /** Our speed over the peer's, of each pair of rounds; > 1: ours is faster. */
+  readonly ratios: readonly number[];
+  readonly medianRatio: number;
+  /** Training only: arithmetic a second over OpenBLAS sgemm's, measured in the same rounds. */
+  readonly sgemm?: SgemmShare;
+}
+
+export interface SgemmShare {
+  readonly peakGflops: number;
+  readonly ours: number;
+  readonly peer: number;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+export interface MeasureOptions {
+  readonly modelDirectory: string;
+  readonly rounds: number;
+  readonly quick: boolean;
+  readonly onProgress: (text: string) => void;
+}
+
+/** Both sides start from the same weights and see the same tokens; float32 sums in another order differ less than this. */
+const LOSS_TOLERANCE = 1e-3;
+
+export async function measure(definition: BenchmarkDefinition, options: MeasureOptions): Promise<BenchmarkResult> {
+  const commands: Record<string, SideCommand> = {
+    ours: oursCommand(definition, options.modelDirectory),
+    peer: peerCommand(definition, options.modelDirectory, options.quick),
+    ...(definition.name === "training" ? { sgemm: sgemmCommand } : {}),
+  };
+  const results = await interleave(commands, options.rounds, options.onProgress);
+  const ours = results.ours!;
+  const peer = results.peer!;
+  requireSameWork(definition.name, ours, peer);
+  const ratios = ours.rounds.map((round, i) => peer.rounds[i]!.seconds / round.seconds);
+  return {
+    name: definition.name,
+    title: definition.title,
+    peerTitle: definition.peerTitle,
+    wantedRatio: definition.wantedRatio,
+    ours: summarise(ours),
+    peer: summarise(peer),
+    ratios,
+    medianRatio: median(ratios),
+    ...(results.sgemm ? { sgemm: sgemmShare(ours, peer, results.sgemm) } : {}),
+  };
+}
+
+function requireSameWork(name: string, ours: SideResult, peer: SideResult): void {
+  const [a, b] = [ours.warmUp, peer.warmUp];
+  if (a.tokens !== b.tokens) throw new Error(`${name}: ours did ${a.tokens} tokens a round, the peer ${b.tokens}.`);
+  if (a.loss === undefined || b.loss === undefined) return;
+  if (!(Math.abs(a.loss - b.loss) < LOSS_TOLERANCE)) {
+    throw new Error(`${name}: the first losses differ (ours ${a.loss}, peer ${b.loss}); the sides do different work.`);
+  }
+}
+
+function summarise(result: SideResult): SideSummary {
+  const seconds = result.rounds.map((round) => round.seconds);
+  return {
+    settings: result.settings,
+    versions: result.versions,
+    seconds,
+    medianSeconds: median(seconds),
+    tokensPerSecond: median(result.rounds.map((round) => (round.tokens ?? Number.NaN) / round.seconds)),
+    peakBytes: Math.max(...result.rounds.map((round) => round.peakBytes)),
+  };
+}
+
+function sgemmShare(ours: SideResult, peer: SideResult, sgemm: SideResult): SgemmShare {
+  const flops = trainingFlops(configS, rows, length);
+  const peak = sgemm.rounds.map((round) => (round.flops ?? Number.NaN) / round.seconds);
+  const share = (side: SideResult) => median(side.rounds.map((round, i) => flops / round.seconds / peak[i]!));
+  return { peakGflops: median(peak) / 1e9, ours: share(ours), peer: share(peer), versions: sgemm.versions };
+}
