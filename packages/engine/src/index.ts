@@ -1,3 +1,3 @@
 export { loadModel } from "./language-model.js";
-export { AbortError } from "./runtime/index.js";
+export { AbortError, type RuntimeInfo, runtimeInfo } from "./runtime/index.js";
 export type * from "./types.js";
