@@ -1,0 +1,32 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { InputError } from "../config/errors.js";
+import type { RunConfig } from "../config/schema.js";
+
+export interface ModelLimits {
+  /** Tokens of prompt and response together. */
+  readonly contextLength: number;
+  readonly vocabularySize: number;
+}
+
+/** What config.json allows, read without the weights. Throws InputError that names the file and the key. */
+export function readModelLimits(engine: RunConfig["engine"]): ModelLimits {
+  const { model } = engine;
+  const path = typeof model === "string" ? join(model, "config.json") : model.config;
+  let config: Record<string, unknown>;
+  try {
+    config = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    const reason = missing
+      ? "no such file; engine.model must be a Hugging Face model directory"
+      : (error as Error).message;
+    throw new InputError(`${path}: ${reason}`, { cause: error });
+  }
+  const number = (key: string): number => {
+    const value = config?.[key];
+    if (typeof value === "number" && Number.isInteger(value) && value > 0) return value;
+    throw new InputError(`${path}: ${key} must be a positive whole number (is ${JSON.stringify(value) ?? "missing"})`);
+  };
+  return { contextLength: number("max_position_embeddings"), vocabularySize: number("vocab_size") };
+}

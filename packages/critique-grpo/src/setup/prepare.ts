@@ -1,0 +1,122 @@
+/** From a configuration to what `train()` takes: everything cheap is read and checked before the model is loaded. */
+import { dirname } from "node:path";
+import { InputError } from "../config/errors.js";
+import type { RunConfig } from "../config/schema.js";
+import { loadUserModule } from "../config/user-module.js";
+import { checkPrompts, requireGold } from "../data/check.js";
+import { type LocatedQuestion, loadQuestions } from "../data/load.js";
+import type { Question } from "../data/question.js";
+import { evaluate } from "../evaluation/evaluate.js";
+import type { EvaluationOptions, EvaluationResult } from "../evaluation/types.js";
+import type { Critic } from "../feedback/critique/critic.js";
+import { resolveCritic } from "../feedback/critique/resolve.js";
+import { resolveRewards } from "../feedback/reward/resolve.js";
+import { createScorer, type Scorer, type WeightedReward } from "../feedback/reward/reward.js";
+import { openPolicy } from "../policy/open.js";
+import type { Policy } from "../policy/policy.js";
+import { type HuggingFaceTextCodec, loadTextCodec } from "../text/codec.js";
+import type { EvaluationHook } from "../trainer/train.js";
+import { readModelLimits } from "./model-limits.js";
+
+export interface PreparedRun {
+  readonly config: RunConfig;
+  readonly codec: HuggingFaceTextCodec;
+  readonly tokenizerDirectory: string;
+  readonly questions: readonly Question[];
+  /** Tokens of the longest training prompt. */
+  readonly longestPrompt: number;
+  /** Empty where evaluation.files is not set. */
+  readonly evaluationQuestions: readonly Question[];
+  readonly rewards: readonly WeightedReward[];
+  readonly critic: Critic | null;
+  readonly score: Scorer;
+  /** What `train()` calls for evaluations; undefined without evaluation.files. */
+  readonly evaluate: EvaluationHook | undefined;
+}
+
+/**
+ * Loads user modules, tokenizer and data, and checks prompts against the model's config.json; no weights are read.
+ * Throws InputError on the first thing that is wrong.
+ */
+export async function prepareRun(config: RunConfig): Promise<PreparedRun> {
+  const loadModule = (file: string) => loadUserModule(file);
+  const rewards = await resolveRewards(config.reward, loadModule);
+  const critic = await resolveCritic(config.critique, loadModule);
+  const score = createScorer(rewards, config.reward.correctAt);
+  const tokenizerDirectory = tokenizerDirectoryOf(config);
+  const codec = loadTextCodec(tokenizerDirectory);
+
+  const questions = await loadQuestions(config.data);
+  const evaluationQuestions = await loadEvaluationQuestions(config);
+  checkGold(config, [...questions, ...evaluationQuestions]);
+  const limits = readModelLimits(config.engine);
+  const contextLength = Math.min(limits.contextLength, config.engine.contextLength ?? limits.contextLength);
+  const { maxTokens } = config.sampling;
+  // A refinement is trained as an answer to the bare question: it must fit there, too.
+  const longest = config.refinement.count > 0 ? Math.max(maxTokens, config.refinement.maxTokens ?? 0) : maxTokens;
+  const vocabularySize = limits.vocabularySize;
+  const longestPrompt = checkPrompts(questions, codec, { contextLength, maxTokens: longest, vocabularySize });
+  checkPrompts(evaluationQuestions, codec, { contextLength, maxTokens, vocabularySize });
+
+  const heldOut = evaluationQuestions.map(({ question }) => question);
+  const prepared = { config, codec, tokenizerDirectory, rewards, critic, score, longestPrompt };
+  return {
+    ...prepared,
+    questions: questions.map(({ question }) => question),
+    evaluationQuestions: heldOut,
+    evaluate: heldOut.length === 0 ? undefined : evaluationHook({ ...prepared, evaluationQuestions: heldOut }),
+  };
+}
+
+/** Opens the policy of a configuration; what the engine refuses is an InputError. The caller closes it. */
+export async function openConfiguredPolicy(config: Pick<RunConfig, "engine"> & Partial<RunConfig>): Promise<Policy> {
+  try {
+    return await openPolicy(config.engine, { reference: (config.algorithm?.klCoefficient ?? 0) > 0 });
+  } catch (error) {
+    throw new InputError((error as Error).message, { cause: error });
+  }
+}
+
+/** Where the tokenizer is: named, or beside the weights, or beside the config.json of a fresh model. */
+export function tokenizerDirectoryOf({ tokenizer, engine }: Pick<RunConfig, "tokenizer" | "engine">): string {
+  if (tokenizer.path !== undefined) return tokenizer.path;
+  return typeof engine.model === "string" ? engine.model : dirname(engine.model.config);
+}
+
+/** Evaluates as the configuration says; `options` override it. */
+export function evaluateConfigured(
+  run: Pick<PreparedRun, "config" | "codec" | "score" | "evaluationQuestions">,
+  policy: Policy,
+  options: Partial<EvaluationOptions> = {},
+): Promise<EvaluationResult> {
+  const { evaluation, sampling, seed } = run.config;
+  return evaluate(policy, run.codec, run.evaluationQuestions, {
+    score: run.score,
+    samples: evaluation.samples,
+    temperature: evaluation.temperature,
+    greedy: evaluation.greedy,
+    maxTokens: sampling.maxTokens,
+    seed,
+    ...options,
+  });
+}
+
+function evaluationHook(run: Pick<PreparedRun, "config" | "codec" | "score" | "evaluationQuestions">): EvaluationHook {
+  return async ({ policy, signal }) => (await evaluateConfigured(run, policy, signal ? { signal } : {})).summary;
+}
+
+async function loadEvaluationQuestions({ data, evaluation }: RunConfig): Promise<LocatedQuestion[]> {
+  if (evaluation.files === undefined) return [];
+  const { limit: _, ...mapping } = data;
+  return loadQuestions({
+    ...mapping,
+    files: evaluation.files,
+    ...(evaluation.limit === undefined ? {} : { limit: evaluation.limit }),
+  });
+}
+
+function checkGold({ reward, critique }: RunConfig, questions: readonly LocatedQuestion[]): void {
+  const exact = reward.functions.some(({ name, module }) => name === "exact-match" && module === undefined);
+  if (exact) requireGold(questions, "the reward exact-match");
+  if (critique.type === "simple_gt") requireGold(questions, "critique.type simple_gt");
+}
