@@ -3,7 +3,7 @@ import { defineCritic } from "critique-grpo";
 import { writeCritique } from "./critique.js";
 import { parseQuestion, parseResponse, trueColumns } from "./task.js";
 
-export default defineCritic(({ question, response, reward }) => {
-  const written = parseResponse(response)?.columns ?? null;
-  return writeCritique(written, trueColumns(parseQuestion(question.text)), reward.correct, "step-by-step");
+export default defineCritic(({ question, response }) => {
+  const written = parseResponse(response.text)?.columns ?? null;
+  return writeCritique(written, trueColumns(parseQuestion(question.text)), response.reward.correct, "step-by-step");
 });

@@ -2,6 +2,6 @@
 import { defineReward } from "critique-grpo";
 import { rewardResponse } from "./task.js";
 
-export default defineReward(({ question, response, stopReason }) =>
-  rewardResponse(question.gold, response, stopReason === "stop"),
+export default defineReward(({ question, text, stopReason }) =>
+  rewardResponse(question.gold, text, stopReason === "stop"),
 );

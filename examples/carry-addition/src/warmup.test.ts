@@ -18,7 +18,7 @@ describe("writeCritique", () => {
 });
 
 describe("warmUpExamples", () => {
-  const examples = warmUpExamples(6000, 1);
+  const examples = warmUpExamples(6000, 1, 0);
   const parsed = examples.map(({ prompt, response }) => ({
     question: parseQuestion(prompt.slice(-10)),
     context: prompt.slice(0, -10),

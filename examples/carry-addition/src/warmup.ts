@@ -49,9 +49,18 @@ export const WARM_UP_MIXTURE: WarmUpMixture = {
 /** The refinement prompt: context first, so that question and response keep their distance in every mode. */
 export const REFINEMENT_TEMPLATE = "{response}{critique}{question}";
 
-/** The same seed gives the same examples. */
-export function warmUpExamples(count: number, seed: number, mixture: WarmUpMixture = WARM_UP_MIXTURE): WarmUpExample[] {
-  const random = createRandom(seed, "warm-up");
+export function fillRefinementTemplate(values: Readonly<Record<"response" | "critique" | "question", string>>): string {
+  return REFINEMENT_TEMPLATE.replace(/\{(\w+)\}/g, (_, name: string) => values[name as keyof typeof values]);
+}
+
+/** The examples of one step; the same seed and step give the same ones. */
+export function warmUpExamples(
+  count: number,
+  seed: number,
+  step: number,
+  mixture: WarmUpMixture = WARM_UP_MIXTURE,
+): WarmUpExample[] {
+  const random = createRandom(seed, `warm-up ${step}`);
   return Array.from({ length: count }, () => drawExample(random, mixture));
 }
 
@@ -66,15 +75,12 @@ function drawExample(random: Random, mixture: WarmUpMixture): WarmUpExample {
     ? { previous: believed, target: believed }
     : disagreement(question, believed, mixture.claim, random);
   const style: CritiqueStyle = random.next() < mixture.stepByStep ? "step-by-step" : "ground-truth";
-  const values = {
+  const prompt = fillRefinementTemplate({
     question: formatQuestion(question),
     response: formatResponse(previous),
     critique: writeCritique(previous, target, correct, style),
-  };
-  return {
-    prompt: REFINEMENT_TEMPLATE.replace(/\{(\w+)\}/g, (_, name: string) => values[name as keyof typeof values]),
-    response: formatResponse(target),
-  };
+  });
+  return { prompt, response: formatResponse(target) };
 }
 
 /**
