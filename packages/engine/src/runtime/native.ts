@@ -56,6 +56,7 @@ const STATUS_FUNCTIONS = {
   SetSessionLogId: [20, "void *", "str"],
   SetSessionLogSeverityLevel: [22, "void *", "int"],
   SetSessionGraphOptimizationLevel: [23, "void *", "int"],
+  SetIntraOpNumThreads: [24, "void *", "int"],
   SessionGetInputCount: [30, "void *", "void *"],
   SessionGetOutputCount: [31, "void *", "void *"],
   SessionGetInputTypeInfo: [33, "void *", "size_t", "void *"],
@@ -240,7 +241,8 @@ export class NativeSession {
     const { status, release } = library!;
     const sessionOptions = output(status.CreateSessionOptions);
     try {
-      check(status.DisablePerSessionThreads(sessionOptions));
+      if (options.parallelism === "caller") check(status.SetIntraOpNumThreads(sessionOptions, 1));
+      else check(status.DisablePerSessionThreads(sessionOptions));
       check(status.SetSessionLogSeverityLevel(sessionOptions, LOG_LEVEL_ERROR));
       check(
         status.SetSessionGraphOptimizationLevel(

@@ -4,8 +4,8 @@ import { type NativeBinding, NativeSession } from "./native.js";
 import type { BoundRun, RunOptions, Session, SessionOptions, Tensor } from "./types.js";
 import { checkTensors } from "./validate.js";
 
-/** Runs that occupy a thread of libuv's pool at a time. The pool has four, and file access needs some of them. */
-const MAX_CONCURRENT_RUNS = 2;
+/** Runs at a time. More would only queue: libuv's pool has four threads, and file access waits behind the runs. */
+const MAX_CONCURRENT_RUNS = 4;
 
 let runningCount = 0;
 const waiting: (() => void)[] = [];

@@ -48,6 +48,11 @@ export interface Session {
 export interface SessionOptions {
   /** Threads of the process-wide pool (all sessions share one; the first session decides). Default: all cores. */
   readonly threads?: number;
+  /**
+   * "pool" (default): operators split their work over the process-wide pool. "caller": a run uses the calling thread
+   * alone, so that several runs side by side do not disturb each other and a row's result does not depend on the others.
+   */
+  readonly parallelism?: "pool" | "caller";
   readonly graphOptimization?: "disabled" | "basic" | "extended" | "all";
   /** Shown in errors and profiles. */
   readonly name?: string;

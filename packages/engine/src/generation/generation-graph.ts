@@ -1,0 +1,147 @@
+import {
+  Graph,
+  linear,
+  multiply,
+  reshape,
+  reshapeBy,
+  rmsNorm,
+  rotaryEmbedding,
+  serialiseModel,
+  subgraph,
+  type Value,
+} from "../graph/index.js";
+import {
+  type AttentionStrategy,
+  decoderLayer,
+  embeddingName,
+  finalNormName,
+  headName,
+  layerPrefix,
+} from "../model/index.js";
+import { type ModelConfig, parameterLayout } from "../weights/index.js";
+
+/** Names of the cache of a layer: as inputs (what is there) and outputs (with the new tokens; the same memory). */
+export const pastKeyName = (layer: number) => `past_key.${layer}`;
+export const pastValueName = (layer: number) => `past_value.${layer}`;
+export const presentKeyName = (layer: number) => `present_key.${layer}`;
+export const presentValueName = (layer: number) => `present_value.${layer}`;
+
+/**
+ * The model that continues sequences, for ONNX Runtime on the CPU. It serves both phases: prefill (whole right-padded
+ * prompts into an empty cache) and decode (time = 1, one more token for each sequence).
+ *
+ * Inputs besides the weights (HF names), the cosine and sine tables and the caches [batch, keyValueHeads, capacity,
+ * headDimension]:
+ * - `ids` int32 [tokens]: tokens = batch × time, row by row
+ * - `batchTime` int64 [3]: batch, time, −1
+ * - `lastRows` int32 [batch]: index in `ids` of each sequence's last token
+ * - `lastIndices` int32 [batch]: tokens of each sequence, the new ones included, minus one
+ * - `longest` int32 []: an upper bound of these tokens; equal to time exactly in prefill
+ * - `inverseTemperatures` [batch, 1]
+ * - if `rotatesSeparately`: `positions` int64 [tokens, 1]
+ *
+ * Outputs besides the caches: `logits` [batch, vocabulary], divided by the temperature, and `probabilities`, their
+ * softmax.
+ */
+export function generationModel(config: ModelConfig): Uint8Array {
+  const graph = new Graph();
+  const weights = new Map<string, Value>();
+  for (const { name, shape } of parameterLayout(config).flat()) weights.set(name, graph.input(name, shape));
+  const ids = graph.input("ids", ["tokens"], "int32");
+  const lastRows = graph.input("lastRows", ["batch"], "int32");
+  const inverseTemperatures = graph.input("inverseTemperatures", ["batch", 1]);
+  const caches: Record<string, Value> = {};
+  const attention = cachedAttention(graph, config, caches);
+
+  const width = config.hiddenSize;
+  let x = graph.node("Gather", [weights.get(embeddingName)!, ids], [{ shape: ["tokens", width] }])[0]!;
+  for (let layer = 0; layer < config.layerCount; layer++) {
+    const prefix = layerPrefix(layer);
+    x = decoderLayer(x, layer, (name) => weights.get(prefix + name)!, config, attention);
+  }
+  // The head is for the last tokens only: prompts have no use for the others' logits.
+  const last = graph.node("Gather", [x, lastRows], [{ shape: ["batch", width] }])[0]!;
+  const hidden = rmsNorm(last, weights.get(finalNormName)!, config.normEpsilon);
+  const logits = multiply(linear(hidden, weights.get(headName(config))!), inverseTemperatures);
+  const probabilities = graph.node("Softmax", [logits], [{ shape: logits.shape }], { attributes: { axis: -1n } })[0]!;
+  return serialiseModel(subgraph(graph, { logits, probabilities, ...caches }));
+}
+
+/**
+ * Size of a head in the cache. GroupQueryAttention wants a multiple of 8; other heads are filled up with zeros, which
+ * change no dot product.
+ */
+export function cacheHeadDimension(config: ModelConfig): number {
+  return Math.ceil(config.headDimension / 8) * 8;
+}
+
+/** Whether queries and keys are rotated outside of GroupQueryAttention: inside, it wants a multiple of 16. */
+export function rotatesSeparately(config: ModelConfig): boolean {
+  return config.headDimension % 16 !== 0;
+}
+
+/** GroupQueryAttention with rotary embedding on a cache that is extended in place. */
+function cachedAttention(graph: Graph, config: ModelConfig, caches: Record<string, Value>): AttentionStrategy {
+  const { headCount, keyValueHeadCount, headDimension } = config;
+  const size = cacheHeadDimension(config);
+  const separate = rotatesSeparately(config);
+  const cacheShape = ["batch", keyValueHeadCount, "capacity", size];
+  const lastIndices = graph.input("lastIndices", ["batch"], "int32");
+  const longest = graph.input("longest", [], "int32");
+  const cosine = graph.input("cosine", ["positions", headDimension / 2]);
+  const sine = graph.input("sine", ["positions", headDimension / 2]);
+  const batchTime = graph.input("batchTime", [3], "int64");
+  const positions = separate ? graph.input("positions", ["tokens", 1], "int64") : undefined;
+
+  /** [tokens, count × headDimension] → [batch, time, count × size], rotated if GroupQueryAttention does not. */
+  const prepare = (rows: Value, count: number, rotate: boolean) => {
+    let prepared = rows;
+    if (positions !== undefined) {
+      // Each token is a batch of its own here, so that positions may be any.
+      prepared = reshape(prepared, ["tokens", count, 1, headDimension]);
+      if (rotate) prepared = rotaryEmbedding(prepared, { cosine, sine, positions });
+      if (size !== headDimension) {
+        const padding = graph.integers([0, 0, 0, 0, 0, 0, 0, size - headDimension]);
+        prepared = graph.node("Pad", [prepared, padding], [{ shape: ["tokens", count, 1, size] }])[0]!;
+      }
+    }
+    return reshapeBy(prepared, batchTime, ["batch", "time", count * size]);
+  };
+  /** [batch, time, headCount × size] → [tokens, headCount × headDimension]. */
+  const finish = (context: Value) => {
+    if (size === headDimension) return reshape(context, ["tokens", headCount * size]);
+    const heads = reshape(context, ["tokens", headCount, size]);
+    const range = [[0], [headDimension], [2]].map((values) => graph.integers(values));
+    const cut = graph.node("Slice", [heads, ...range], [{ shape: ["tokens", headCount, headDimension] }])[0]!;
+    return reshape(cut, ["tokens", headCount * headDimension]);
+  };
+
+  return ({ layer, query, key, value }) => {
+    const [context, presentKey, presentValue] = graph.node(
+      "GroupQueryAttention",
+      [
+        prepare(query, headCount, true),
+        prepare(key, keyValueHeadCount, true),
+        prepare(value, keyValueHeadCount, false),
+        graph.input(pastKeyName(layer), cacheShape),
+        graph.input(pastValueName(layer), cacheShape),
+        lastIndices,
+        longest,
+        ...(separate ? [] : [cosine, sine]),
+      ],
+      [{ shape: ["batch", "time", headCount * size] }, { shape: cacheShape }, { shape: cacheShape }],
+      {
+        domain: "com.microsoft",
+        attributes: {
+          num_heads: BigInt(headCount),
+          kv_num_heads: BigInt(keyValueHeadCount),
+          do_rotary: separate ? 0n : 1n,
+          scale: 1 / Math.sqrt(headDimension),
+        },
+      },
+    );
+    caches[presentKeyName(layer)] = presentKey!;
+    caches[presentValueName(layer)] = presentValue!;
+    return finish(context!);
+  };
+}

@@ -1,0 +1,102 @@
+import { rotaryTables } from "../model/index.js";
+import { type BoundRun, createSession, type Session, type Tensor } from "../runtime/index.js";
+import type { ModelConfig, ParameterStore } from "../weights/index.js";
+import { generationModel, rotatesSeparately } from "./generation-graph.js";
+import type { KeyValueCache } from "./key-value-cache.js";
+
+/** The graph of `generationModel` with the live weights of a parameter store as feeds. */
+export class GenerationModel {
+  readonly config: ModelConfig;
+  readonly #session: Session;
+  readonly #weights: Readonly<Record<string, Tensor>>;
+  #tables: { readonly positions: number; readonly feeds: Readonly<Record<string, Tensor>> } | undefined;
+
+  constructor(config: ModelConfig, parameters: ParameterStore) {
+    this.config = config;
+    this.#session = createSession(generationModel(config), { name: "generation", parallelism: "caller" });
+    this.#weights = Object.fromEntries(
+      [...parameters.parameters.values()].map(({ name, shape, data }) => [name, { type: "float32", shape, data }]),
+    );
+  }
+
+  /** Ties a batch of `rows` × `time` tokens to its buffers and to the first `rows` slots of a cache. */
+  bind(buffers: BatchBuffers, cache: KeyValueCache, rows: number, time: number): BoundRun {
+    const feeds: Record<string, Tensor> = { ...this.#weights, ...this.#rotaryTables(cache.capacity) };
+    const fetches: Record<string, Tensor> = {};
+    buffers.bindTo(feeds, fetches, rows, time);
+    cache.bindTo(feeds, fetches, rows);
+    return this.#session.bind(feeds, fetches);
+  }
+
+  /** cos and sin for at least so many positions. */
+  #rotaryTables(positions: number): Readonly<Record<string, Tensor>> {
+    if (this.#tables === undefined || this.#tables.positions < positions) {
+      const { cosine, sine } = rotaryTables(this.config.inverseFrequencies, positions);
+      const shape = [positions, this.config.headDimension / 2];
+      const feeds: Record<string, Tensor> = {
+        cosine: { type: "float32", shape, data: cosine },
+        sine: { type: "float32", shape, data: sine },
+      };
+      this.#tables = { positions, feeds };
+    }
+    return this.#tables.feeds;
+  }
+
+  close(): void {
+    this.#session.close();
+  }
+}
+
+/** The per-step inputs and outputs of up to `maxRows` sequences; a run with fewer rows uses the start of each array. */
+export class BatchBuffers {
+  readonly ids: Int32Array;
+  readonly positions: BigInt64Array | undefined;
+  readonly lastRows: Int32Array;
+  readonly lastIndices: Int32Array;
+  readonly longest = new Int32Array(1);
+  readonly inverseTemperatures: Float32Array;
+  readonly logits: Float32Array;
+  readonly probabilities: Float32Array;
+  readonly #vocabularySize: number;
+
+  constructor(config: ModelConfig, maxRows: number, time: number) {
+    this.#vocabularySize = config.vocabularySize;
+    this.ids = new Int32Array(maxRows * time);
+    this.positions = rotatesSeparately(config) ? new BigInt64Array(maxRows * time) : undefined;
+    this.lastRows = Int32Array.from({ length: maxRows }, (_, row) => row * time);
+    this.lastIndices = new Int32Array(maxRows);
+    this.inverseTemperatures = new Float32Array(maxRows).fill(1);
+    this.logits = new Float32Array(maxRows * config.vocabularySize);
+    this.probabilities = new Float32Array(maxRows * config.vocabularySize);
+  }
+
+  /** Bytes a row of a decode batch. */
+  static bytesPerRow(config: ModelConfig): number {
+    return 2 * 4 * config.vocabularySize;
+  }
+
+  bindTo(feeds: Record<string, Tensor>, fetches: Record<string, Tensor>, rows: number, time: number): void {
+    const tokens = rows * time;
+    const vector = (data: Int32Array, length: number): Tensor => ({
+      type: "int32",
+      shape: [length],
+      data: data.subarray(0, length),
+    });
+    feeds.ids = vector(this.ids, tokens);
+    feeds.batchTime = { type: "int64", shape: [3], data: BigInt64Array.of(BigInt(rows), BigInt(time), -1n) };
+    feeds.lastRows = vector(this.lastRows, rows);
+    feeds.lastIndices = vector(this.lastIndices, rows);
+    feeds.longest = { type: "int32", shape: [], data: this.longest };
+    const floats = (data: Float32Array, columns: number): Tensor => ({
+      type: "float32",
+      shape: [rows, columns],
+      data: data.subarray(0, rows * columns),
+    });
+    feeds.inverseTemperatures = floats(this.inverseTemperatures, 1);
+    if (this.positions !== undefined) {
+      feeds.positions = { type: "int64", shape: [tokens, 1], data: this.positions.subarray(0, tokens) };
+    }
+    fetches.logits = floats(this.logits, this.#vocabularySize);
+    fetches.probabilities = floats(this.probabilities, this.#vocabularySize);
+  }
+}

@@ -1,0 +1,2 @@
+export { Generator, type GeneratorOptions } from "./generator.js";
+export { RandomStream } from "./random.js";

@@ -1,0 +1,167 @@
+import { type BoundRun, throwIfAborted } from "../runtime/index.js";
+import type { SampledSequence } from "../types.js";
+import { BatchBuffers, type GenerationModel } from "./generation-model.js";
+import { KeyValueCache } from "./key-value-cache.js";
+import { prefill, prefillBatches } from "./prefill.js";
+import type { Portion, PrefilledPrompt, PromptQueue, WaitingPrompt } from "./prompt-queue.js";
+import type { Sampler } from "./sampler.js";
+import { inverseTemperature, Sequence } from "./sequence.js";
+
+/**
+ * Rows of a decode run are rounded up to a multiple of this, so that few different runs have to be bound. It also keeps
+ * away from runs with a single row, for which ONNX Runtime has another kernel with other rounding.
+ */
+const ROW_STEP = 4;
+
+/** New sequences enter when this share of the slots is free: prefilling one by one would hold up the others. */
+const ADMISSION_SHARE = 1 / 8;
+
+/** Steps shorter than this run on the calling thread, where the hand-over to another would cost more. */
+const MAX_SYNC_STEP_MS = 1;
+/** The event loop gets its turn at least this often. */
+const MAX_BLOCKED_MS = 20;
+
+/** What a lane works for. */
+export interface LaneWork {
+  readonly queue: PromptQueue;
+  readonly sampler: Sampler;
+  readonly signal: AbortSignal;
+  /** No other lane computes at the same time. */
+  readonly alone: boolean;
+  readonly emit: (sequence: SampledSequence) => void;
+}
+
+/**
+ * Sequences that are continued together on one core. Finished ones leave at once and waiting ones take their slots.
+ * The sequences in progress always occupy the first slots.
+ */
+export class Lane {
+  readonly slots: number;
+  readonly capacity: number;
+  readonly #model: GenerationModel;
+  readonly #cache: KeyValueCache;
+  readonly #buffers: BatchBuffers;
+  readonly #runs = new Map<number, BoundRun>();
+  readonly #active: Sequence[] = [];
+  #stepMs = Number.POSITIVE_INFINITY;
+  #lastYield = 0;
+
+  constructor(model: GenerationModel, slots: number, capacity: number) {
+    this.slots = Math.ceil(slots / ROW_STEP) * ROW_STEP;
+    this.capacity = capacity;
+    this.#model = model;
+    this.#cache = new KeyValueCache(model.config, this.slots, capacity);
+    this.#buffers = new BatchBuffers(model.config, this.slots, 1);
+  }
+
+  /** Continues sequences of the queue until none is left. */
+  async run(work: LaneWork, maxActive: number): Promise<void> {
+    this.#active.length = 0;
+    this.#lastYield = performance.now();
+    const threshold = Math.max(1, Math.floor(maxActive * ADMISSION_SHARE));
+    for (;;) {
+      throwIfAborted(work.signal);
+      const free = maxActive - this.#active.length;
+      if (!work.queue.isEmpty && free >= threshold) await this.#admit(work, free);
+      if (this.#active.length > 0) await this.#step(work);
+      else if (work.queue.isEmpty) return;
+    }
+  }
+
+  /** Starts up to `count` sequences: prefills their prompts and draws their first tokens. */
+  async #admit(work: LaneWork, count: number): Promise<void> {
+    const portions = work.queue.take(count);
+    const fresh = portions.map(({ waiting }) => waiting).filter((waiting) => waiting.prefill === undefined);
+    for (const batch of prefillBatches(fresh)) this.#startPrefill(batch, work.signal);
+    for (const portion of portions) this.#start(portion, await portion.waiting.prefill!, work);
+  }
+
+  /** The prompts' promises are set at once, so that a lane that takes more of the same request waits for this run. */
+  #startPrefill(batch: readonly WaitingPrompt[], signal: AbortSignal): void {
+    const result = prefill(this.#model, batch, signal);
+    for (const [index, waiting] of batch.entries()) {
+      waiting.prefill = result.then((prompts) => prompts[index]!);
+      // Whoever awaits it sees the error; nobody may, if the lane stops before.
+      waiting.prefill.catch(() => {});
+    }
+  }
+
+  #start({ waiting, firstSample, count }: Portion, prompt: PrefilledPrompt, { sampler, emit }: LaneWork): void {
+    const { prepared } = waiting;
+    for (let sampleIndex = firstSample; sampleIndex < firstSample + count; sampleIndex++) {
+      const sequence = new Sequence(prepared, sampleIndex);
+      const stopReason = sequence.extend(sampler, prompt.logits, prompt.probabilities, prompt.offset);
+      if (stopReason !== undefined) {
+        emit(sequence.finish(stopReason));
+        continue;
+      }
+      const slot = this.#active.length;
+      this.#cache.copyFrom(prompt.cache, prompt.slot, slot, prepared.request.prompt.length);
+      this.#active.push(sequence);
+      this.#buffers.inverseTemperatures[slot] = inverseTemperature(prepared);
+    }
+  }
+
+  /** One token more for every sequence. */
+  async #step(work: LaneWork): Promise<void> {
+    const active = this.#active;
+    const { ids, positions, lastIndices, longest, logits, probabilities } = this.#buffers;
+    const rows = Math.ceil(active.length / ROW_STEP) * ROW_STEP;
+    longest[0] = 2;
+    for (let slot = 0; slot < rows; slot++) {
+      const sequence = active[slot];
+      // Rows without a sequence compute something harmless in a slot that nobody uses.
+      const length = sequence?.length ?? 1;
+      ids[slot] = sequence?.lastToken ?? 0;
+      lastIndices[slot] = length - 1;
+      if (positions !== undefined) positions[slot] = BigInt(length - 1);
+      if (length > longest[0]!) longest[0] = length;
+    }
+    await this.#compute(rows, work);
+    const width = this.#model.config.vocabularySize;
+    // Backwards: a finished sequence is replaced by the last one, which has had its turn already.
+    for (let slot = active.length - 1; slot >= 0; slot--) {
+      const sequence = active[slot]!;
+      const stopReason = sequence.extend(work.sampler, logits, probabilities, slot * width);
+      if (stopReason === undefined) continue;
+      work.emit(sequence.finish(stopReason));
+      this.#remove(slot);
+    }
+  }
+
+  #remove(slot: number): void {
+    const last = this.#active.pop()!;
+    const from = this.#active.length;
+    if (slot === from) return;
+    this.#active[slot] = last;
+    this.#buffers.inverseTemperatures[slot] = this.#buffers.inverseTemperatures[from]!;
+    // The newest token is not in the cache yet.
+    this.#cache.copyFrom(this.#cache, from, slot, last.length - 1);
+  }
+
+  async #compute(rows: number, { signal, alone }: LaneWork): Promise<void> {
+    let run = this.#runs.get(rows);
+    if (run === undefined) {
+      run = this.#model.bind(this.#buffers, this.#cache, rows, 1);
+      this.#runs.set(rows, run);
+    }
+    const start = performance.now();
+    if (alone && this.#stepMs < MAX_SYNC_STEP_MS) {
+      if (start - this.#lastYield > MAX_BLOCKED_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        throwIfAborted(signal);
+        this.#lastYield = performance.now();
+      }
+      run.runSync();
+    } else {
+      await run.run({ signal });
+      this.#lastYield = performance.now();
+    }
+    this.#stepMs = performance.now() - start;
+  }
+
+  close(): void {
+    for (const run of this.#runs.values()) run.close();
+    this.#runs.clear();
+  }
+}
