@@ -1,0 +1,496 @@
+import { asMetrics, asObject } from "../codec/json.js";
+import { adamParamsToJson } from "../codec/json-training.js";
+import { type LossCall, linearCall, restoreOutput, rewriteLoss, serverComputes } from "../dialect/loss-rewrite.js";
+import { tokenLosses } from "../dialect/token-losses.js";
+import { DialectError, InvalidArgumentError, UnconfirmedRequestError } from "../errors.js";
+import { type ApiFuture, apiFuture } from "../futures/api-future.js";
+import type { RequestType } from "../futures/future-poller.js";
+import { float32Tensor } from "../protocol/tensors.js";
+import type { AdamParams, Datum, ForwardBackwardOutput, LossFn, OptimStepOutput } from "../protocol/training.js";
+import { DEFAULT_ADAM } from "../protocol/training.js";
+import type { GetInfoAnswer, LoadWeightsBody, OptimStepBody } from "../protocol/wire.js";
+import { chunkData, datumBytes, mergeOutputs } from "./chunking.js";
+import { type CustomLoss, customGradients, customOutput } from "./custom-loss.js";
+import { validateData } from "./datum-validation.js";
+import { checkOptimizer } from "./optimizer-check.js";
+import { SamplingClient } from "./sampling-client.js";
+import { type SavedWeights, saveState, saveWeightsForSampler } from "./saving.js";
+import { checkOpen, joinSignals, type Session, unlessAborted } from "./session.js";
+import { type RequestKind, SubmissionQueue, type Turn } from "./submission-queue.js";
+import {
+  forwardBackwardCall,
+  jsonResult,
+  readForwardBackwardOutput,
+  retrieveResult,
+  type Submitted,
+  submitPromise,
+} from "./training-requests.js";
+
+export interface CallLimits {
+  /** Ends the wait. A request that was already sent still takes effect on the server. */
+  readonly signal?: AbortSignal;
+  /** Longest wait for the result once the request was taken on. */
+  readonly timeoutMs?: number;
+}
+
+export interface ForwardBackwardOptions extends CallLimits {
+  readonly lossFnConfig?: Readonly<Record<string, number>>;
+  /**
+   * Datums of all forwardBackward calls of this optimizer step. Servers that average need it with the first call; it is
+   * known without saying where all calls of the step are made before the first is awaited, and otherwise required if the
+   * step has several calls. Elsewhere it has no effect.
+   */
+  readonly datumsInStep?: number;
+}
+
+export interface ModelInfo {
+  readonly modelId: string;
+  readonly baseModel: string;
+  readonly tokenizerId: string;
+  readonly loraRank: number | undefined;
+}
+
+/**
+ * Trains one model. Calls may be made without awaiting the ones before: they reach the server in the order of the calls,
+ * each as soon as the one before was taken on. The gradient of every loss is that of its sum over tokens and datums,
+ * whatever the server's own convention.
+ */
+export class TrainingClient {
+  private readonly queue: SubmissionQueue;
+  /** Datums of the optimizer step under way, on servers that average over them. */
+  private step: { readonly declared: number; sent: number } | undefined;
+  private readonly unfinishedLosses = new Map<Promise<unknown>, string>();
+
+  constructor(
+    private readonly session: Session,
+    readonly modelId: string,
+  ) {
+    this.queue = new SubmissionQueue(() => modelId);
+    session.guard.register(modelId);
+  }
+
+  /** Logprobs of the targets (`lossFnOutputs[i].logprobs`, length N each) and the loss, without gradients. */
+  forward(
+    data: readonly Datum[],
+    lossFn: LossFn = "cross_entropy",
+    options: ForwardBackwardOptions = {},
+  ): ApiFuture<ForwardBackwardOutput> {
+    validateData(data, lossFn);
+    const call = lossCall(data, lossFn, options);
+    return this.request("other", 0, options, async (turn) => {
+      const sent = await this.sendChunks(turn, forwardCall(call), true, options);
+      return mapPending(sent, (output) => restoreOutput(this.session.dialect(), call, output));
+    });
+  }
+
+  /** Adds the gradient of the summed loss to the accumulator. */
+  forwardBackward(
+    data: readonly Datum[],
+    lossFn: LossFn,
+    options: ForwardBackwardOptions = {},
+  ): ApiFuture<ForwardBackwardOutput> {
+    validateData(data, lossFn);
+    if (!serverComputes(this.session.dialect(), lossFn)) {
+      return this.customPass(data, options, (logprobs) => {
+        const parts = logprobs.map((values, i) =>
+          tokenLosses(lossFn, options.lossFnConfig, values, data[i]!.lossFnInputs),
+        );
+        const loss = parts.reduce((total, part) => total + part.losses.reduce((sum, value) => sum + value, 0), 0);
+        return {
+          loss,
+          gradients: parts.map((part) => Float32Array.from(part.gradients)),
+          metrics: { "loss:sum": loss },
+        };
+      });
+    }
+    const call = lossCall(data, lossFn, options);
+    return this.request("gradient", data.length, options, async (turn) => {
+      const dialect = this.session.dialect();
+      const datumsInStep = this.countDatums(turn, data.length, options);
+      const sent = await this.sendChunks(turn, rewriteLoss(dialect, call, datumsInStep), false, options);
+      return mapPending(sent, (output) => restoreOutput(dialect, call, output));
+    });
+  }
+
+  /**
+   * Adds the gradient of a loss that the caller computes from the logprobs: a forward pass, then one linear pass. Exact on
+   * every dialect. Each datum needs `target_tokens` only.
+   * @param loss gets the logprobs of every datum's targets; may depend on all of them together; gives ∂loss/∂logprob
+   */
+  forwardBackwardCustom(
+    data: readonly Datum[],
+    loss: CustomLoss,
+    options: ForwardBackwardOptions = {},
+  ): ApiFuture<ForwardBackwardOutput> {
+    const weighted = data.map((datum): Datum => {
+      const { target_tokens: targets, weights, ...others } = datum.lossFnInputs;
+      const extra = Object.keys(others);
+      if (extra.length > 0) {
+        throw new InvalidArgumentError(
+          `a custom loss takes target_tokens (and weights) as inputs, not ${extra.join(", ")}: keep them in the loss function`,
+        );
+      }
+      const length = targets?.data.length ?? 0;
+      return {
+        modelInput: datum.modelInput,
+        lossFnInputs: {
+          ...(targets === undefined ? {} : { target_tokens: targets }),
+          weights: weights ?? float32Tensor(new Float32Array(length)),
+        },
+      };
+    });
+    validateData(weighted, "cross_entropy");
+    return this.customPass(weighted, options, (logprobs) => loss(logprobs, data));
+  }
+
+  private customPass(
+    data: readonly Datum[],
+    options: ForwardBackwardOptions,
+    loss: CustomLoss,
+  ): ApiFuture<ForwardBackwardOutput> {
+    return this.request("gradient", data.length, options, async (turn) => {
+      const dialect = this.session.dialect();
+      const zeros = data.map((datum): Datum => {
+        const targets = datum.lossFnInputs.target_tokens!;
+        const weights = datum.lossFnInputs.weights ?? float32Tensor(new Float32Array(targets.data.length));
+        return { modelInput: datum.modelInput, lossFnInputs: { target_tokens: targets, weights } };
+      });
+      const forward = await (await this.sendChunks(turn, { data: zeros, lossFn: "cross_entropy" }, true, options))
+        .result;
+      const computed = await customGradients(data, forward, loss);
+      const datumsInStep = this.countDatums(turn, data.length, options);
+      const sent = await this.sendChunks(
+        turn,
+        linearCall(dialect, data, computed.gradients, datumsInStep),
+        false,
+        options,
+      );
+      return mapPending(sent, (output) => customOutput(output, computed));
+    });
+  }
+
+  /** Applies the accumulated gradients with AdamW and clears them. Unnamed parameters take the service's defaults. */
+  optimStep(params: Partial<AdamParams> = {}, limits: CallLimits = {}): ApiFuture<OptimStepOutput> {
+    const adam: AdamParams = { ...DEFAULT_ADAM, ...params };
+    checkOptimizer(this.session.dialect(), adam, this.session.serverOptimizer);
+    return this.request("step", 0, limits, async (turn) => {
+      if (this.step !== undefined && this.step.sent !== this.step.declared) {
+        throw new DialectError(
+          `${this.session.dialect().name} averages over the ${this.step.declared} datums announced for this step, but ${this.step.sent} were sent: send the rest before optimStep`,
+        );
+      }
+      await this.session.guard.beforeStep(this.modelId);
+      const submitted = await this.sendOne(
+        turn,
+        "optim_step",
+        (seqId): OptimStepBody => ({
+          model_id: this.modelId,
+          seq_id: seqId,
+          adam_params: adamParamsToJson(adam),
+          type: "optim_step",
+        }),
+      );
+      this.step = undefined;
+      return this.result("OptimStep", submitted, limits, (value) => ({
+        metrics: asMetrics(asObject(value, "optim_step result").metrics, "metrics"),
+      }));
+    });
+  }
+
+  /**
+   * Saves weights and optimizer state under a name that is new for this model; gives the `tinker://` path to load.
+   * Throws a ConflictError where the name exists already.
+   */
+  saveState(
+    name: string,
+    options: CallLimits & { readonly ttlSeconds?: number; readonly overwrite?: boolean } = {},
+  ): ApiFuture<string> {
+    return this.request("other", 0, options, (turn) => saveState(this.session, this.modelId, turn, name, options));
+  }
+
+  /** Saves weights for sampling under a name. On SkyRL-JAX every named save must be sampled before the next optimizer step. */
+  saveWeightsForSampler(
+    name: string,
+    options: CallLimits & { readonly ttlSeconds?: number } = {},
+  ): ApiFuture<SavedWeights> {
+    return this.request("other", 0, options, (turn) =>
+      saveWeightsForSampler(this.session, this.modelId, turn, name, options),
+    );
+  }
+
+  /** Saves the current weights for sampling, without a lasting name, and gives the client that samples them. */
+  saveWeightsAndGetSamplingClient(options: CallLimits = {}): ApiFuture<SamplingClient> {
+    const saved = this.request("other", 0, options, (turn) =>
+      saveWeightsForSampler(this.session, this.modelId, turn, undefined, options),
+    );
+    return apiFuture(
+      saved.submitted,
+      saved.then(({ samplingSessionId, version }) => {
+        if (samplingSessionId === undefined)
+          throw new DialectError("the server gave no sampling session for an unnamed save: give the save a name");
+        return new SamplingClient(this.session, samplingSessionId, version);
+      }),
+    );
+  }
+
+  /** Loads a saved state; only as the model's first request. `optimizer` false leaves the optimizer fresh. */
+  loadState(
+    path: string,
+    options: CallLimits & { readonly optimizer?: boolean; readonly accessToken?: string } = {},
+  ): ApiFuture<void> {
+    return this.request("other", 0, options, async (turn) => {
+      const submitted = await this.sendOne(
+        turn,
+        "load_weights",
+        (seqId): LoadWeightsBody => ({
+          model_id: this.modelId,
+          seq_id: seqId,
+          path,
+          optimizer: options.optimizer ?? true,
+          type: "load_weights",
+          ...(options.accessToken === undefined ? {} : { weights_access_token: options.accessToken }),
+        }),
+      );
+      return this.result("LoadWeights", submitted, options, () => undefined);
+    });
+  }
+
+  /** Frees the model on the server, after everything queued before. Further calls are refused. */
+  unload(limits: CallLimits = {}): ApiFuture<void> {
+    return this.request("other", 0, limits, async (turn) => {
+      if (this.session.dialect().leavesGradients && this.step !== undefined) {
+        // The slot's next model would inherit them. The model is given up anyway, so the step may spoil its moments.
+        const flush = await this.sendOne(
+          turn,
+          "optim_step",
+          (seqId): OptimStepBody => ({
+            model_id: this.modelId,
+            seq_id: seqId,
+            adam_params: adamParamsToJson({ ...DEFAULT_ADAM, learningRate: 0 }),
+            type: "optim_step",
+          }),
+        );
+        await this.result("OptimStep", flush, limits, () => undefined).result;
+      }
+      const submitted = await submitPromise(
+        this.session,
+        "unload_model",
+        { json: { model_id: this.modelId, type: "unload_model" } },
+        true,
+      );
+      this.queue.break(new InvalidArgumentError(`model ${this.modelId} was unloaded`));
+      this.session.guard.forget(this.modelId);
+      return this.result("UnloadModel", submitted, limits, () => undefined);
+    });
+  }
+
+  /** What the server says about the model. Does not wait for queued requests. */
+  async getInfo(signal?: AbortSignal): Promise<ModelInfo> {
+    checkOpen(this.session);
+    const answer = await this.session.transport.submitJson("get_info", {
+      json: { model_id: this.modelId, type: "get_info" },
+      signal: joinSignals(this.session, signal),
+    });
+    const {
+      model_data: data,
+      lora_rank: rank,
+      model_name: name,
+    } = asObject(answer, "get_info answer") as unknown as GetInfoAnswer;
+    const baseModel = data?.base_model ?? data?.model_name ?? name ?? "";
+    const tokenizerId = (data?.tokenizer_id ?? baseModel).split(":")[0]!;
+    const inner = (data as { lora_config?: { rank?: number } | null } | undefined)?.lora_config;
+    return { modelId: this.modelId, baseModel, tokenizerId, loraRank: rank ?? inner?.rank };
+  }
+
+  /** The datum count a server that averages divides by; checks that it stays what the step's first call announced. */
+  private countDatums(turn: Turn, datums: number, options: ForwardBackwardOptions): number {
+    if (this.session.dialect().reduction === "sum") return 1;
+    this.step ??= { declared: options.datumsInStep ?? turn.queuedGradientDatums(), sent: 0 };
+    const { declared } = this.step;
+    if (options.datumsInStep !== undefined && options.datumsInStep !== declared) {
+      throw new InvalidArgumentError(
+        `datumsInStep is ${options.datumsInStep}, but this optimizer step began with ${declared}`,
+      );
+    }
+    if (this.step.sent + datums > declared) {
+      throw new DialectError(
+        `${this.session.dialect().name} averages over all datums of an optimizer step, so their number (${declared} so far) must be known with the step's first call: pass datumsInStep, or make all calls of the step before awaiting the first`,
+      );
+    }
+    this.step.sent += datums;
+    return declared;
+  }
+
+  /** Sends a loss in as many requests as the limits ask for; in flight together, answers merged in order. */
+  private async sendChunks(
+    turn: Turn,
+    call: LossCall,
+    forwardOnly: boolean,
+    limits: CallLimits,
+  ): Promise<Pending<ForwardBackwardOutput>> {
+    const { session } = this;
+    const dialect = session.dialect();
+    const chunks = chunkData(call.data, session.codec, {
+      maxDatums: session.config.maxChunkDatums,
+      maxBytes: session.config.maxChunkBytes,
+    });
+    await this.awaitOtherLosses(`${call.lossFn} ${JSON.stringify(call.lossFnConfig ?? {})}`, forwardOnly);
+    const submitted = await turn.send(chunks.length, async (firstSeqId) => {
+      const post = async (index: number): Promise<Submitted> => {
+        const data = chunks[index]!;
+        const bytes = data.reduce((total, datum) => total + datumBytes(datum, session.codec), 0);
+        const release = await session.trainingBytes.acquire(bytes, session.signal);
+        try {
+          const { path, call: options } = forwardBackwardCall(session, {
+            modelId: this.modelId,
+            seqId: firstSeqId + index,
+            data,
+            lossFn: call.lossFn,
+            forwardOnly,
+            ...(call.lossFnConfig === undefined ? {} : { lossFnConfig: call.lossFnConfig }),
+          });
+          return await submitPromise(session, path, options, dialect.repeatsAreSafe || forwardOnly);
+        } finally {
+          release();
+        }
+      };
+      return postChunks(chunks.length, session.config.parallelChunks && dialect.repeatsAreSafe, post);
+    });
+    const wait = this.wait(limits);
+    const parts = submitted.map((promise, index) => {
+      const read = (payload: Parameters<typeof readForwardBackwardOutput>[0]) =>
+        readForwardBackwardOutput(payload, chunks[index]!.length);
+      return retrieveResult(session, forwardOnly ? "Forward" : "ForwardBackward", promise, read, wait);
+    });
+    const result = Promise.all(parts).then(mergeOutputs);
+    if (!forwardOnly) this.rememberLoss(result, `${call.lossFn} ${JSON.stringify(call.lossFnConfig ?? {})}`);
+    return pending(result);
+  }
+
+  /** Where the server merges queued calls under the first one's loss, a different loss waits until those are done. */
+  private async awaitOtherLosses(loss: string, forwardOnly: boolean): Promise<void> {
+    if (forwardOnly || !this.session.dialect().mergesQueuedLosses) return;
+    const others = [...this.unfinishedLosses].filter(([, other]) => other !== loss).map(([result]) => result);
+    await Promise.allSettled(others);
+  }
+
+  private rememberLoss(result: Promise<unknown>, loss: string): void {
+    this.unfinishedLosses.set(result, loss);
+    const forget = (): void => {
+      this.unfinishedLosses.delete(result);
+    };
+    result.then(forget, forget);
+  }
+
+  private sendOne(turn: Turn, path: string, body: (seqId: number) => unknown): Promise<Submitted> {
+    // Loading the same state twice is the same as once; the others are safe where the server recognises the sequence id.
+    const safe = this.session.dialect().repeatsAreSafe || path === "load_weights";
+    return turn.send(1, (seqId) => submitPromise(this.session, path, { json: body(seqId) }, safe));
+  }
+
+  private result<T>(
+    type: RequestType,
+    submitted: Submitted,
+    limits: CallLimits,
+    read: (value: unknown) => T,
+  ): Pending<T> {
+    return pending(
+      retrieveResult(this.session, type, submitted, (payload) => read(jsonResult(payload)), this.wait(limits)),
+    );
+  }
+
+  private wait(limits: CallLimits): { signal: AbortSignal; timeoutMs?: number } {
+    return {
+      signal: joinSignals(this.session, limits.signal),
+      ...(limits.timeoutMs === undefined ? {} : { timeoutMs: limits.timeoutMs }),
+    };
+  }
+
+  private request<T>(
+    kind: RequestKind,
+    datums: number,
+    limits: CallLimits,
+    submit: (turn: Turn) => Promise<Pending<T>>,
+  ): ApiFuture<T> {
+    checkOpen(this.session);
+    const submitted = this.queue.enqueue(kind, datums, submit, limits.signal);
+    return apiFuture(
+      unlessAborted(
+        submitted.then(() => undefined),
+        limits.signal,
+      ),
+      unlessAborted(
+        submitted.then(({ result }) => result),
+        limits.signal,
+      ),
+    );
+  }
+}
+
+/** A result still on its way, boxed so that awaiting its submission does not await it too. */
+export interface Pending<T> {
+  readonly result: Promise<T>;
+}
+
+function pending<T>(result: Promise<T>): Pending<T> {
+  result.catch(() => undefined);
+  return { result };
+}
+
+function mapPending<T, U>(source: Pending<T>, map: (value: T) => U): Pending<U> {
+  return pending(source.result.then(map));
+}
+
+function lossCall(data: readonly Datum[], lossFn: string, options: ForwardBackwardOptions): LossCall {
+  return { data, lossFn, ...(options.lossFnConfig === undefined ? {} : { lossFnConfig: options.lossFnConfig }) };
+}
+
+/** A forward pass is wanted for its logprobs; the loss it reports is computed from them where servers differ. */
+function forwardCall(call: LossCall): LossCall {
+  const data = call.data.map((datum): Datum => {
+    const targets = datum.lossFnInputs.target_tokens!;
+    const weights = datum.lossFnInputs.weights ?? float32Tensor(new Float32Array(targets.data.length));
+    return { modelInput: datum.modelInput, lossFnInputs: { target_tokens: targets, weights } };
+  });
+  return { data, lossFn: "cross_entropy" };
+}
+
+/**
+ * Posts the chunks of one call. In parallel, the first goes last: a server that runs requests by sequence id then starts
+ * with all of them at hand.
+ */
+async function postChunks(
+  count: number,
+  parallel: boolean,
+  post: (index: number) => Promise<Submitted>,
+): Promise<Submitted[]> {
+  const submitted = new Array<Submitted>(count);
+  if (parallel && count > 1) {
+    const rest = Array.from({ length: count - 1 }, (_, i) => i + 1);
+    const outcomes = await Promise.allSettled(
+      rest.map(async (index) => {
+        submitted[index] = await post(index);
+      }),
+    );
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw partial(outcome.reason, count);
+    submitted[0] = await post(0).catch((error: unknown) => {
+      throw partial(error, count);
+    });
+    return submitted;
+  }
+  for (let index = 0; index < count; index++) {
+    submitted[index] = await post(index).catch((error: unknown) => {
+      throw index === 0 ? error : partial(error, count);
+    });
+  }
+  return submitted;
+}
+
+/** Some chunks are at the server and some are not: neither a repetition nor the next request would be right. */
+function partial(cause: unknown, count: number): UnconfirmedRequestError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new UnconfirmedRequestError(
+    `only a part of the ${count} requests of one forward_backward call was taken on: ${reason}`,
+    { cause },
+  );
+}
