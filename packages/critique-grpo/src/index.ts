@@ -1,8 +1,11 @@
 export * from "./config/define.js";
 export { ConfigError, InputError } from "./config/errors.js";
 export { type PresetName, presetDescriptions, presets } from "./config/presets.js";
+export { loadRunConfig, resolveRunConfig } from "./config/run.js";
 export type * from "./config/schema.js";
 export type * from "./config/sft-schema.js";
+export { loadUserModule } from "./config/user-module.js";
+export { type LocatedQuestion, loadQuestions } from "./data/load.js";
 export type * from "./data/question.js";
 export { evaluate } from "./evaluation/evaluate.js";
 export type * from "./evaluation/types.js";
@@ -30,7 +33,11 @@ export type {
   RunState,
   StatusRecord,
 } from "./run/records.js";
+export { openConfiguredPolicy, type PreparedRun, prepareRun } from "./setup/prepare.js";
 export { encodePair, loadPairs, type TextPair } from "./sft/pairs.js";
 export { type SftOptions, type SftSettings, sft } from "./sft/sft.js";
+export { HuggingFaceTextCodec, loadTextCodec } from "./text/codec.js";
+export { encodePrompt } from "./text/prompt.js";
+export * from "./text/write-tokenizer.js";
 export type { StepMetrics } from "./trainer/metrics.js";
 export { type EvaluationHook, type TrainOptions, type TrainResult, train } from "./trainer/train.js";
