@@ -5,7 +5,7 @@ import { normalizedText, normalizeLatex } from "./normalize/latex.js";
 import { type ExtractOptions, type ResolvedOptions, resolveOptions } from "./options.js";
 import { type Node, ParseFailure } from "./parse/nodes.js";
 import { parseAnswerTokens } from "./parse/structure.js";
-import type { TokenOptions } from "./parse/tokens.js";
+import type { TokenOptions } from "./parse/token.js";
 
 /** A parsed answer and the text it was read from. */
 export interface Answer {

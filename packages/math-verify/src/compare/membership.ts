@@ -59,8 +59,8 @@ function withOneVariable(node: Node): { node: Node; variable: string | null } | 
 function replaceApplications(node: Node, seen: Map<string, string>): Node {
   if (node.kind === "apply") {
     const key = JSON.stringify(node, (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value));
-    let name = seen.get(key);
-    if (name === undefined) seen.set(key, (name = `${node.name}(${seen.size})`));
+    const name = seen.get(key) ?? `${node.name}(${seen.size})`;
+    seen.set(key, name);
     return { kind: "symbol", name };
   }
   return mapChildren(node, (child) => replaceApplications(child, seen));

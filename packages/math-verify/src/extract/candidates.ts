@@ -88,7 +88,7 @@ function findAnchors(text: string): Anchor[] {
     if (final) {
       const direct = /^ is:?\s*/.exec(after);
       if (direct !== null) anchors.push({ priority: 0, at: end + direct[0].length, window: 0 });
-      const loose = /^[^]{0,100}?\s+is:?\s*/.exec(after);
+      const loose = /^[\s\S]{0,100}?\s+is:?\s*/.exec(after);
       if (loose !== null) anchors.push({ priority: 50, at: end + loose[0].length, window: 0 });
     }
     if (after.startsWith(":")) anchors.push({ priority: 100, at: end + 1, window: 50 });

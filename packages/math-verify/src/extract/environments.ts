@@ -1,4 +1,4 @@
-import { groupEnd } from "../parse/tokens.js";
+import { groupEnd } from "../parse/token.js";
 
 /** A stretch of mathematics in a text: where it stands and what it says. */
 export interface Span {

@@ -107,9 +107,9 @@ const UNICODE: Readonly<Record<string, string>> = {
 
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
-const NOT_ASCII = /[^\x09\x0a\x0d\x20-\x7e]/;
+const NOT_ASCII = /[^\t\n\r -~]/;
 const SCRIPT_RUN = /[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|[₀₁₂₃₄₅₆₇₈₉]+/gu;
-const ANY_NOT_ASCII = /[^\x09\x0a\x0d\x20-\x7e]/gu;
+const ANY_NOT_ASCII = /[^\t\n\r -~]/gu;
 
 function asciiScripts(run: string): string {
   const first = run.codePointAt(0)!;

@@ -1,5 +1,5 @@
 import { ParseFailure } from "./nodes.js";
-import type { Token } from "./tokens.js";
+import type { Token } from "./token.js";
 
 /** Deepest nesting the parser follows; beyond it the text is not an answer. */
 const MAX_DEPTH = 120;

@@ -12,18 +12,22 @@ export function parseSum(cursor: Cursor): Node {
   if (cursor.accept("\\pm")) result = { kind: "plusMinus", left: null, right: parseProduct(cursor), sign: 1 };
   else if (cursor.accept("\\mp")) result = { kind: "plusMinus", left: null, right: parseProduct(cursor), sign: -1 };
   else result = parseProduct(cursor);
-  let terms: Node[] | null = null;
+  let terms: Node[] = [];
+  const push = (term: Node): void => {
+    if (terms.length === 0) terms.push(result);
+    terms.push(term);
+  };
   for (;;) {
-    if (cursor.accept("+")) (terms ??= [result]).push(parseProduct(cursor));
-    else if (cursor.accept("-")) (terms ??= [result]).push({ kind: "negate", argument: parseProduct(cursor) });
+    if (cursor.accept("+")) push(parseProduct(cursor));
+    else if (cursor.accept("-")) push({ kind: "negate", argument: parseProduct(cursor) });
     else if (cursor.isMark("\\pm") || cursor.isMark("\\mp")) {
       const sign = cursor.next().text === "\\pm" ? 1 : -1;
-      const left: Node = terms === null ? result : { kind: "add", terms };
-      terms = null;
+      const left: Node = terms.length === 0 ? result : { kind: "add", terms };
+      terms = [];
       result = { kind: "plusMinus", left, right: parseProduct(cursor), sign };
     } else break;
   }
-  return terms === null ? result : { kind: "add", terms };
+  return terms.length === 0 ? result : { kind: "add", terms };
 }
 
 /** Products and quotients, written or implied. */

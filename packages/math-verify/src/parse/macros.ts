@@ -4,7 +4,7 @@ import type { Cursor } from "./cursor.js";
 import { parsePostfix, parseProduct, parseSum } from "./expression.js";
 import type { FunctionName, Node } from "./nodes.js";
 import { parsePrimary, startsPrimary } from "./primary.js";
-import type { Token } from "./tokens.js";
+import type { Token } from "./token.js";
 
 /**
  * The argument of a macro: a group, or one token (one digit of a number, as in `\frac12`).

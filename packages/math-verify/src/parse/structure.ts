@@ -2,7 +2,8 @@ import { Cursor } from "./cursor.js";
 import { parseSum } from "./expression.js";
 import { type Node, ParseFailure, type RelationOperator } from "./nodes.js";
 import { setInnerRule } from "./primary.js";
-import { type Token, type TokenOptions, tokenize } from "./tokens.js";
+import type { Token, TokenOptions } from "./token.js";
+import { tokenize } from "./tokens.js";
 
 setInnerRule(parseSum);
 
