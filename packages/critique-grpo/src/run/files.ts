@@ -5,18 +5,21 @@ import { createReadStream } from "node:fs";
 import { appendFile, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-/** Writes to a temporary name, syncs, renames: a reader sees the old content or the new one. */
-export async function writeFileAtomic(path: string, content: string): Promise<void> {
+/**
+ * Writes to a temporary name and renames: a reader sees the old content or the new one. `sync` (default) makes it last
+ * through a power cut; without it the caller syncs later, or can do without the file.
+ */
+export async function writeFileAtomic(path: string, content: string, { sync = true } = {}): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     await writeFile(temporary, content);
-    await syncPath(temporary);
+    if (sync) await syncPath(temporary);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
-  await syncPath(dirname(path));
+  if (sync) await syncPath(dirname(path));
 }
 
 /** Forces a file or a directory to disk. */

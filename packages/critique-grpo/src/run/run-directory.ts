@@ -56,6 +56,8 @@ export class RunDirectory {
   readonly checkpoint: Checkpoint | null;
   readonly #status: StatusWriter;
   readonly #configHash: string;
+  /** Files written since the last checkpoint. */
+  readonly #unsynced: string[] = [];
 
   private constructor(path: string, checkpoint: Checkpoint | null, status: StatusWriter, hash: string) {
     this.path = path;
@@ -111,7 +113,9 @@ export class RunDirectory {
       case "step-finished":
         if (event.groups.length > 0) {
           const lines = event.groups.map((group) => jsonLine(rolloutRecord(group, event.step)));
-          await writeFileAtomic(join(this.path, ROLLOUTS_DIRECTORY, rolloutsName(event.step)), lines.join(""));
+          const path = join(this.path, ROLLOUTS_DIRECTORY, rolloutsName(event.step));
+          await writeFileAtomic(path, lines.join(""), { sync: false });
+          this.#unsynced.push(path);
         }
         await appendJsonLine(join(this.path, METRICS_FILE), { ...stamp, ...event.metrics });
         await this.#status.update({ step: event.step });
@@ -148,9 +152,12 @@ export class RunDirectory {
     const cursors: Record<string, number> = {};
     for (const name of REWOUND) {
       cursors[name] = await fileSize(join(this.path, name));
-      // The checkpoint must not outlive the records it counts on.
-      if (cursors[name] > 0) await syncPath(join(this.path, name));
+      if (cursors[name] > 0) this.#unsynced.push(join(this.path, name));
     }
+    // The checkpoint must not outlive the records it counts on.
+    for (const path of this.#unsynced.splice(0)) await syncPath(path);
+    await syncPath(join(this.path, ROLLOUTS_DIRECTORY));
+    await syncPath(this.path);
     const parent = join(this.path, CHECKPOINTS_DIRECTORY);
     const state = { schemaVersion: SCHEMA_VERSION, ...progress, configHash: this.#configHash, cursors };
     const directory = await writeCheckpoint(parent, state, savePolicy);

@@ -68,7 +68,7 @@ export class StatusWriter {
           host: hostname(),
           heartbeatAt: new Date().toISOString(),
         };
-        return writeFileAtomic(this.#path, `${JSON.stringify(record, null, 2)}\n`);
+        return writeFileAtomic(this.#path, `${JSON.stringify(record, null, 2)}\n`, { sync: false });
       });
     this.#queue = write;
     return write;

@@ -1,7 +1,6 @@
 /**
- * A policy small enough to be exact: a softmax over the next token for each pair (first token of the prompt's last
- * `contextTokens`… here simply the previous token). Its gradients are computed by hand in float64, so it is the oracle
- * for everything that is said about a policy, and it really learns.
+ * A policy small enough to be exact: the logits of the next token are a row of a table, chosen by the previous token.
+ * Its gradients are written out by hand in float64, so it is the oracle for what is said about a policy, and it learns.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -176,7 +175,7 @@ export class TabularPolicy implements Policy {
     while (tokens.length < maxTokens) {
       const probabilities = this.probabilities(previous, temperature === 0 ? 1 : temperature);
       const uniform = deriveSeed(seed, sampleIndex, tokens.length) / 2 ** 31;
-      const token = temperature === 0 ? argmax(probabilities) : inverseCdf(probabilities, uniform);
+      const token = temperature === 0 ? argmax(probabilities) : inverseCdf(truncate(probabilities, request), uniform);
       tokens.push(token);
       logprobs.push(Math.log(probabilities[token]!));
       if (stopTokens.includes(token)) break;
@@ -239,6 +238,20 @@ function entropyOf(probabilities: Float64Array): number {
 
 function argmax(values: Float64Array): number {
   return values.indexOf(Math.max(...values));
+}
+
+/** What remains of a distribution after top-k and top-p, as probabilities. */
+function truncate(probabilities: Float64Array, { topK, topP }: SampleRequest): Float64Array {
+  if (topK === 0 && topP === 1) return probabilities;
+  const order = [...probabilities.keys()].sort((a, b) => probabilities[b]! - probabilities[a]!);
+  const kept = new Float64Array(probabilities.length);
+  let total = 0;
+  for (const token of order.slice(0, topK === 0 ? order.length : topK)) {
+    if (total >= topP) break;
+    kept[token] = probabilities[token]!;
+    total += kept[token];
+  }
+  return kept.map((p) => p / total);
 }
 
 function inverseCdf(probabilities: Float64Array, uniform: number): number {

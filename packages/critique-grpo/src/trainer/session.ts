@@ -49,6 +49,8 @@ export class RunSession {
   readonly #directory: RunDirectory | null;
   /** Step of the newest checkpoint of this process. */
   #savedStep = -1;
+  /** Of a sink that was not waited for. */
+  #sinkFailure: { readonly error: unknown } | null = null;
 
   private constructor(options: SessionOptions, directory: RunDirectory | null) {
     this.#options = options;
@@ -103,9 +105,11 @@ export class RunSession {
     }
   }
 
-  /** Tells sinks without waiting for them: phases are for live displays. */
+  /** Tells sinks without waiting for them: phases are for live displays. A sink that fails ends the run at the next event. */
   phase(phase: RunPhase): void {
-    this.#emit({ type: "phase", step: this.progress.step, phase }).catch(() => {});
+    this.#emit({ type: "phase", step: this.progress.step, phase }).catch((error: unknown) => {
+      this.#sinkFailure ??= { error };
+    });
   }
 
   /** Counts the step, then records it. The step is whole even if the signal is aborted now. */
@@ -177,6 +181,7 @@ export class RunSession {
   }
 
   async #emit(event: RunEvent): Promise<void> {
+    if (this.#sinkFailure !== null && event.type !== "run-failed") throw this.#sinkFailure.error;
     await this.#directory?.record(event);
     for (const sink of this.#options.sinks ?? []) await sink(event);
   }

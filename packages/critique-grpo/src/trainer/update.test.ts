@@ -1,0 +1,162 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type RunConfig, type RunConfigInput, runSchema } from "../config/schema.js";
+import { createProgramCritic } from "../feedback/critique/program.js";
+import { createScorer } from "../feedback/reward/reward.js";
+import { collectGroups } from "../rollout/collect.js";
+import type { TrainingGroup } from "../rollout/records.js";
+import { Stopwatch } from "../rollout/stopwatch.js";
+import { copyCodec, copyConfig, copyCritique, copyPolicy, copyQuestions, copyRewards } from "../testing/copy-task.js";
+import type { TabularPolicy } from "../testing/tabular-policy.js";
+import { splitEvenly, trainingSequences, updatePolicy } from "./update.js";
+
+function parse(overrides: Partial<RunConfigInput> = {}): RunConfig {
+  return runSchema.parse(copyConfig({ miniBatches: 1, sampling: { maxTokens: 3 }, ...overrides }));
+}
+
+function rollout(config: RunConfig, policy: TabularPolicy = copyPolicy()): Promise<readonly TrainingGroup[]> {
+  const score = createScorer(copyRewards, 0.5);
+  const critic = createProgramCritic(copyCritique);
+  return collectGroups(copyQuestions, {
+    config,
+    policy,
+    codec: copyCodec,
+    score,
+    critic,
+    step: 0,
+    stopwatch: new Stopwatch(),
+  });
+}
+
+async function update(config: RunConfig, groups: readonly TrainingGroup[], policy = copyPolicy()) {
+  const statistics = await updatePolicy(groups, { config, policy, optimizerSteps: 0, stopwatch: new Stopwatch() });
+  return { statistics, policy };
+}
+
+describe("updatePolicy", () => {
+  it.each(["constant-length", "token-mean", "seq-mean-token-sum", "seq-mean-token-mean"] as const)(
+    "does not depend on the split into micro-batches (%s)",
+    async (aggregation) => {
+      const config = parse({
+        algorithm: { initialResponses: 3, aggregation, entropyCoefficient: 0.01, klCoefficient: 0.1 },
+        optimizer: { learningRate: 1, maxGradNorm: 0 },
+      });
+      const groups = await rollout(config);
+      const { policy: whole } = await update(config, groups);
+      for (const microBatch of [1, 3]) {
+        const { policy: split } = await update(config, groups, copyPolicy({ microBatch }));
+        expect(split.logits).toEqual(whole.logits);
+      }
+    },
+  );
+
+  it("does not depend on the order of the questions in a mini-batch", async () => {
+    const config = parse();
+    const groups = await rollout(config);
+    const forwards = await update(config, groups);
+    const backwards = await update(config, [...groups].reverse());
+    expect(backwards.statistics.gradNorm.value).toBeCloseTo(forwards.statistics.gradNorm.value, 12);
+    for (const [i, logit] of forwards.policy.logits.entries()) expect(backwards.policy.logits[i]).toBeCloseTo(logit, 8);
+  });
+
+  it.each([1, 0.7])("starts with a ratio of 1 at temperature %d: sampler and trainer agree", async (temperature) => {
+    const config = parse({ sampling: { maxTokens: 3, temperature } });
+    const { statistics } = await update(config, await rollout(config));
+    expect(statistics.maxLogprobDifference).toBeLessThan(1e-6);
+    expect(statistics.clippedLow.value + statistics.clippedHigh.value).toBe(0);
+  });
+
+  it("also where the sampler truncates: logprobs are those of the whole distribution", async () => {
+    const config = parse({ sampling: { maxTokens: 3, topK: 5, topP: 0.9 } });
+    const { statistics } = await update(config, await rollout(config));
+    expect(statistics.maxLogprobDifference).toBeLessThan(1e-6);
+  });
+
+  it("counts clipped tokens once the policy has moved within a step", async () => {
+    const clip = { low: 0.05, high: 0.05 };
+    const config = parse({
+      miniBatches: 4,
+      algorithm: { initialResponses: 3, clip },
+      optimizer: { learningRate: 1 },
+      refinement: { count: 0 },
+      critique: { type: "none" },
+    });
+    const groups = (await rollout(config)).map((group) => ({
+      ...group,
+      members: group.members.map((member, i) => ({ ...member, advantage: i === 0 ? 1 : -1 })),
+    }));
+    const { statistics } = await update(config, [...groups, ...groups]);
+    expect(statistics.optimizerSteps).toBe(4);
+    expect(statistics.clippedLow.value + statistics.clippedHigh.value).toBeGreaterThan(0);
+  });
+
+  it("skips an update whose gradient is not finite, and counts it", async () => {
+    const config = parse();
+    const groups = await rollout(config);
+    const policy = copyPolicy();
+    const before = Float64Array.from(policy.logits);
+    const broken = groups.map((group) => ({
+      ...group,
+      members: group.members.map((member) => ({ ...member, advantage: Number.NaN })),
+    }));
+    const { statistics } = await update(config, broken, policy);
+    expect(statistics.skipped).toBe(1);
+    expect(policy.logits).toEqual(before);
+    await update(config, groups, policy);
+    expect(policy.logits).not.toEqual(before);
+  });
+
+  it("pulls towards the reference with a KL term", async () => {
+    const noReward = { advantage: 0 };
+    const config = parse({
+      algorithm: { initialResponses: 3, klCoefficient: 1, entropyCoefficient: 0 },
+      optimizer: { learningRate: 0.01, weightDecay: 0 },
+    });
+    const groups = (await rollout(config)).map((group) => ({
+      ...group,
+      members: group.members.map((member) => ({ ...member, ...noReward })),
+    }));
+    const policy = copyPolicy();
+    const row = copyCodec.encode("a")[0]! * policy.info.vocabularySize;
+    for (let i = 0; i < policy.info.vocabularySize; i++) policy.logits[row + i]! += i % 2;
+    const first = (await update(config, groups, policy)).statistics.kl.value;
+    let last = first;
+    for (let i = 0; i < 20; i++) last = (await update(config, groups, policy)).statistics.kl.value;
+    expect(first).toBeGreaterThan(0);
+    expect(last).toBeLessThan(first / 2);
+  });
+});
+
+describe("trainingSequences", () => {
+  it("trains refinements as answers to the bare question, on the sampled ids, without an old policy", async () => {
+    const config = parse();
+    const groups = await rollout(config);
+    const sequences = trainingSequences(groups, config);
+    expect(sequences).toHaveLength(groups.length * 4);
+    for (const [i, sequence] of sequences.entries()) {
+      const group = groups[Math.floor(i / 4)]!;
+      const { response, advantage } = group.members[i % 4]!;
+      expect(sequence).toMatchObject({ prompt: group.prompt, advantage, isRefinement: i % 4 === 3 });
+      // The very array that was sampled: nothing was decoded and tokenised again.
+      expect(sequence.response).toBe(response.tokens);
+      expect(sequence.oldLogprobs).toBe(i % 4 === 3 ? null : response.logprobs);
+    }
+  });
+});
+
+describe("splitEvenly", () => {
+  it("keeps order and every item, with sizes that differ by one at most", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(), { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1, max: 9 }),
+        (items, parts) => {
+          const split = splitEvenly(items, parts);
+          expect(split.flat()).toEqual(items);
+          const sizes = split.map((part) => part.length);
+          expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+        },
+      ),
+    );
+  });
+});
