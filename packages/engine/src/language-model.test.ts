@@ -282,6 +282,34 @@ describe("calls", () => {
   });
 });
 
+describe("samples", () => {
+  const request = { prompt: [1, 2, 3], count: 6, maxTokens: 8, temperature: 0.8, stopTokens: [5], seed: 11 };
+
+  test("carry the log-probabilities that training computes, so that the first ratio is 1", async () => {
+    const model = await fresh();
+    const samples = [];
+    for await (const sample of model.sample([request])) samples.push(sample);
+    expect(samples).toHaveLength(6);
+    const again = await model.logprobs(
+      samples.map(({ tokens }) => ({ prompt: request.prompt, response: tokens })),
+      { temperature: request.temperature },
+    );
+    for (const [index, { logprobs }] of samples.entries())
+      expect(maxDifference(again[index]!.logprobs, logprobs)).toBeLessThan(1e-4);
+  });
+
+  test("wait for their turn, and leaving the loop lets the next call in", async () => {
+    const model = await fresh();
+    const first = model.logprobs(sequences);
+    for await (const sample of model.sample([request])) {
+      expect(sample.requestIndex).toBe(0);
+      break;
+    }
+    await first;
+    await model.optimizerStep(still);
+  });
+});
+
 describe("state", () => {
   const directory = mkdtempSync(join(tmpdir(), "training-state-"));
   afterAll(() => rmSync(directory, { recursive: true }));

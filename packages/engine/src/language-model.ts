@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { CallQueue } from "./call-queue.js";
+import { Generator } from "./generation/index.js";
 import {
   type AdamWState,
   adamWStep,
@@ -71,6 +72,7 @@ class EmbeddedLanguageModel implements LanguageModel {
   readonly info: ModelInfo;
   private readonly queue = new CallQueue();
   private readonly trainer: Trainer;
+  private readonly generator: Generator;
   /** Made at the first optimizer step: a model that is only sampled needs no moments. */
   private optimizer: AdamWState | undefined;
   private closed = false;
@@ -82,6 +84,7 @@ class EmbeddedLanguageModel implements LanguageModel {
   ) {
     const { config, parameters, eosTokenIds } = model;
     this.trainer = new Trainer(config, parameters, options);
+    this.generator = new Generator(config, parameters, { ...options, contextLength });
     this.info = {
       architecture: config.architecture,
       vocabularySize: config.vocabularySize,
@@ -92,12 +95,17 @@ class EmbeddedLanguageModel implements LanguageModel {
     };
   }
 
-  // biome-ignore lint/correctness/useYield: generation is wired as soon as the generator exists
   async *sample(
-    _requests: readonly SampleRequest[],
-    _options?: { signal?: AbortSignal },
+    requests: readonly SampleRequest[],
+    options: { signal?: AbortSignal } = {},
   ): AsyncIterable<SampledSequence> {
-    throw new Error("sample is not available yet.");
+    if (this.closed) throw new Error("The model is closed.");
+    const leave = await this.queue.enter();
+    try {
+      yield* this.generator.generate(requests, options);
+    } finally {
+      leave();
+    }
   }
 
   async logprobs<S extends TokenSequence>(
@@ -155,7 +163,10 @@ class EmbeddedLanguageModel implements LanguageModel {
 
   async close(): Promise<void> {
     if (this.closed) return;
-    const closing = this.enqueue(async () => this.trainer.close());
+    const closing = this.enqueue(async () => {
+      this.trainer.close();
+      this.generator.close();
+    });
     this.closed = true;
     await closing;
   }
