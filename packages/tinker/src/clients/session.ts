@@ -52,6 +52,8 @@ export function checkOpen(session: Session): void {
 /** Rejects as soon as the signal aborts; the work itself goes on. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
+  // Its failure is of no interest to somebody who has stopped waiting.
+  work.catch(() => undefined);
   signal.throwIfAborted();
   let onAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {

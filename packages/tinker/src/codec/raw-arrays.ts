@@ -32,12 +32,12 @@ export function int64Bytes(values: NumberArray): Uint8Array {
   return viewBytes(words);
 }
 
-/** Copies, because a protobuf payload rarely lies on a four-byte boundary. */
+/** Copies, because a protobuf payload rarely lies on a four-byte boundary. (A Buffer's own slice would not copy.) */
 function aligned(bytes: Uint8Array, elementSize: number, what: string): ArrayBuffer {
   if (bytes.length % elementSize !== 0) {
     throw new ProtocolError(`${what}: ${bytes.length} bytes are not a whole number of ${elementSize}-byte elements`);
   }
-  return bytes.slice().buffer;
+  return Uint8Array.prototype.slice.call(bytes).buffer;
 }
 
 export function float32FromBytes(bytes: Uint8Array): Float32Array {
