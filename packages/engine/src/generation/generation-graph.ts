@@ -34,13 +34,13 @@ export const presentValueName = (layer: number) => `present_value.${layer}`;
  * headDimension]:
  * - `ids` int32 [tokens]: tokens = batch × time, row by row
  * - `batchTime` int64 [3]: batch, time, −1
- * - `lastRows` int32 [batch]: index in `ids` of each sequence's last token
+ * - `lastRows` int32 [outputs]: index in `ids` of each sequence's last token; outputs ≥ batch, the rest is not read
  * - `lastIndices` int32 [batch]: tokens of each sequence, the new ones included, minus one
  * - `longest` int32 []: an upper bound of these tokens; equal to time exactly in prefill
- * - `inverseTemperatures` [batch, 1]
+ * - `inverseTemperatures` [outputs, 1]
  * - if `rotatesSeparately`: `positions` int64 [tokens, 1]
  *
- * Outputs besides the caches: `logits` [batch, vocabulary], divided by the temperature, and `probabilities`, their
+ * Outputs besides the caches: `logits` [outputs, vocabulary], divided by the temperature, and `probabilities`, their
  * softmax.
  */
 export function generationModel(config: ModelConfig): Uint8Array {
@@ -48,8 +48,8 @@ export function generationModel(config: ModelConfig): Uint8Array {
   const weights = new Map<string, Value>();
   for (const { name, shape } of parameterLayout(config).flat()) weights.set(name, graph.input(name, shape));
   const ids = graph.input("ids", ["tokens"], "int32");
-  const lastRows = graph.input("lastRows", ["batch"], "int32");
-  const inverseTemperatures = graph.input("inverseTemperatures", ["batch", 1]);
+  const lastRows = graph.input("lastRows", ["outputs"], "int32");
+  const inverseTemperatures = graph.input("inverseTemperatures", ["outputs", 1]);
   const caches: Record<string, Value> = {};
   const attention = cachedAttention(graph, config, caches);
 
@@ -60,7 +60,7 @@ export function generationModel(config: ModelConfig): Uint8Array {
     x = decoderLayer(x, layer, (name) => weights.get(prefix + name)!, config, attention);
   }
   // The head is for the last tokens only: prompts have no use for the others' logits.
-  const last = graph.node("Gather", [x, lastRows], [{ shape: ["batch", width] }])[0]!;
+  const last = graph.node("Gather", [x, lastRows], [{ shape: ["outputs", width] }])[0]!;
   const hidden = rmsNorm(last, weights.get(finalNormName)!, config.normEpsilon);
   const logits = multiply(linear(hidden, weights.get(headName(config))!), inverseTemperatures);
   const probabilities = graph.node("Softmax", [logits], [{ shape: logits.shape }], { attributes: { axis: -1n } })[0]!;

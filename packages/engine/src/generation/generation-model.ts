@@ -47,6 +47,12 @@ export class GenerationModel {
   }
 }
 
+/**
+ * With a single row ONNX Runtime's products take another kernel, whose results differ in their last bits, and a result
+ * would depend on what else is in the batch. So nothing runs with fewer rows than this.
+ */
+export const MIN_ROWS = 2;
+
 /** The per-step inputs and outputs of up to `maxRows` sequences; a run with fewer rows uses the start of each array. */
 export class BatchBuffers {
   readonly ids: Int32Array;
@@ -63,11 +69,12 @@ export class BatchBuffers {
     this.#vocabularySize = config.vocabularySize;
     this.ids = new Int32Array(maxRows * time);
     this.positions = rotatesSeparately(config) ? new BigInt64Array(maxRows * time) : undefined;
-    this.lastRows = Int32Array.from({ length: maxRows }, (_, row) => row * time);
     this.lastIndices = new Int32Array(maxRows);
-    this.inverseTemperatures = new Float32Array(maxRows).fill(1);
-    this.logits = new Float32Array(maxRows * config.vocabularySize);
-    this.probabilities = new Float32Array(maxRows * config.vocabularySize);
+    const outputs = Math.max(MIN_ROWS, maxRows);
+    this.lastRows = Int32Array.from({ length: outputs }, (_, row) => Math.min(row, maxRows - 1) * time);
+    this.inverseTemperatures = new Float32Array(outputs).fill(1);
+    this.logits = new Float32Array(outputs * config.vocabularySize);
+    this.probabilities = new Float32Array(outputs * config.vocabularySize);
   }
 
   /** Bytes a row of a decode batch. */
@@ -77,6 +84,7 @@ export class BatchBuffers {
 
   bindTo(feeds: Record<string, Tensor>, fetches: Record<string, Tensor>, rows: number, time: number): void {
     const tokens = rows * time;
+    const outputs = Math.max(MIN_ROWS, rows);
     const vector = (data: Int32Array, length: number): Tensor => ({
       type: "int32",
       shape: [length],
@@ -84,13 +92,13 @@ export class BatchBuffers {
     });
     feeds.ids = vector(this.ids, tokens);
     feeds.batchTime = { type: "int64", shape: [3], data: BigInt64Array.of(BigInt(rows), BigInt(time), -1n) };
-    feeds.lastRows = vector(this.lastRows, rows);
+    feeds.lastRows = vector(this.lastRows, outputs);
     feeds.lastIndices = vector(this.lastIndices, rows);
     feeds.longest = { type: "int32", shape: [], data: this.longest };
     const floats = (data: Float32Array, columns: number): Tensor => ({
       type: "float32",
-      shape: [rows, columns],
-      data: data.subarray(0, rows * columns),
+      shape: [outputs, columns],
+      data: data.subarray(0, outputs * columns),
     });
     feeds.inverseTemperatures = floats(this.inverseTemperatures, 1);
     if (this.positions !== undefined) {

@@ -8,8 +8,8 @@ import type { Sampler } from "./sampler.js";
 import { inverseTemperature, Sequence } from "./sequence.js";
 
 /**
- * Rows of a decode run are rounded up to a multiple of this, so that few different runs have to be bound. It also keeps
- * away from runs with a single row, for which ONNX Runtime has another kernel with other rounding.
+ * Rows of a decode run are rounded up to a multiple of this (at least MIN_ROWS), so that few different runs have to be
+ * bound.
  */
 const ROW_STEP = 4;
 

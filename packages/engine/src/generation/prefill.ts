@@ -1,4 +1,4 @@
-import { BatchBuffers, type GenerationModel } from "./generation-model.js";
+import { BatchBuffers, type GenerationModel, MIN_ROWS } from "./generation-model.js";
 import { KeyValueCache } from "./key-value-cache.js";
 import type { PrefilledPrompt, WaitingPrompt } from "./prompt-queue.js";
 import { inverseTemperature } from "./sequence.js";
@@ -6,20 +6,16 @@ import { inverseTemperature } from "./sequence.js";
 /** Padded tokens of a prefill run: enough for efficient products, few enough that a run stays short. */
 const MAX_PADDED_TOKENS = 1024;
 
-/**
- * A prompt of one token is padded to two: with a single row ONNX Runtime's products take another kernel, and the result
- * would depend (in its last bits) on what else is in the batch.
- */
-const MIN_TIME = 2;
+/** Tokens a prompt is padded to at least: attention within a prompt is a product with a row for each token. */
+const paddedLength = (waiting: WaitingPrompt) => Math.max(MIN_ROWS, waiting.prepared.request.prompt.length);
 
 /** Groups prompts so that each run has few tokens and little padding. */
 export function prefillBatches(prompts: readonly WaitingPrompt[]): WaitingPrompt[][] {
-  const lengthOf = (waiting: WaitingPrompt) => Math.max(MIN_TIME, waiting.prepared.request.prompt.length);
-  const sorted = [...prompts].sort((a, b) => lengthOf(b) - lengthOf(a));
+  const sorted = [...prompts].sort((a, b) => paddedLength(b) - paddedLength(a));
   const batches: WaitingPrompt[][] = [];
   let batch: WaitingPrompt[] = [];
   for (const waiting of sorted) {
-    if (batch.length > 0 && (batch.length + 1) * lengthOf(batch[0]!) > MAX_PADDED_TOKENS) {
+    if (batch.length > 0 && (batch.length + 1) * paddedLength(batch[0]!) > MAX_PADDED_TOKENS) {
       batches.push(batch);
       batch = [];
     }
@@ -36,7 +32,7 @@ export async function prefill(
   signal: AbortSignal,
 ): Promise<PrefilledPrompt[]> {
   const { config } = model;
-  const time = Math.max(MIN_TIME, batch[0]!.prepared.request.prompt.length);
+  const time = paddedLength(batch[0]!);
   const buffers = new BatchBuffers(config, batch.length, time);
   const cache = new KeyValueCache(config, batch.length, time);
   buffers.longest[0] = time;
