@@ -101,6 +101,7 @@ export async function openSession(options: ServiceClientOptions): Promise<Connec
       samplingBytes: new Semaphore(config.sampleDispatchBytes),
       trainingBytes: new Semaphore(config.trainingDispatchBytes),
       samplingPause: new SamplingPause(),
+      savedPaths: new Set(),
       codec: codec !== "auto" ? codec : dialect.protobuf ? "protobuf" : "json",
       serverOptimizer: { ...SKYRL_TRAIN_OPTIMIZER, ...options.serverOptimizer },
       dialect: () => dialect,

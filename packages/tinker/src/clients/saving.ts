@@ -5,7 +5,7 @@ import type { RequestType } from "../futures/future-poller.js";
 import { formatCheckpointPath } from "../protocol/paths.js";
 import type { SaveWeightsBody, SaveWeightsForSamplerBody } from "../protocol/wire.js";
 import { sleep } from "../transport/retry-policy.js";
-import { errorDetail, parseJson } from "../transport/transport.js";
+import { errorDetail } from "../transport/transport.js";
 import { joinSignals, type Session } from "./session.js";
 import type { Turn } from "./submission-queue.js";
 import type { CallLimits, Pending } from "./training-client.js";
@@ -103,8 +103,9 @@ export async function saveWeightsForSampler(
 type Sent = Submitted | "exists";
 
 /**
- * Posts a save. 409 means that the checkpoint exists: after an attempt of ours whose answer was lost it is ours, otherwise
- * somebody saved under this name before, and pretending that it was saved now would lose the state.
+ * Posts a save. 409 means that the checkpoint exists. Only this client saves this model, so under a name that it has not
+ * used before it is this very save, delivered twice or repeated after a lost answer; under a used name it is the older one,
+ * and pretending that it was saved now would lose the state.
  */
 async function submitSave(
   session: Session,
@@ -114,6 +115,8 @@ async function submitSave(
   unnamed: boolean,
   body: (seqId: number) => unknown,
 ): Promise<Sent> {
+  const savedBefore = !unnamed && session.savedPaths.has(own);
+  session.savedPaths.add(own);
   return turn.send(1, async (seqId) => {
     const startedMs = performance.now();
     // One body for all attempts, as the protocol asks.
@@ -122,10 +125,11 @@ async function submitSave(
       const response = await session.transport.submit(path, {
         json,
         accepted: [409],
+        expectJson: true,
         signal: signal ?? session.signal,
       });
-      if (response.status !== 409) return promiseId(parseJson(response, path), path);
-      if (response.mayHaveActedBefore) return "exists";
+      if (response.status !== 409) return promiseId(response.json, path);
+      if (response.mayHaveActedBefore || !savedBefore) return "exists";
       throw new ConflictError(
         409,
         errorDetail(response),

@@ -19,6 +19,8 @@ export interface Session {
   readonly trainingBytes: Semaphore;
   readonly samplingPause: SamplingPause;
   readonly codec: "protobuf" | "json";
+  /** Checkpoints that this session has saved. */
+  readonly savedPaths: Set<string>;
   readonly serverOptimizer: Omit<AdamParams, "learningRate">;
   /** Aborted when the client closes. */
   readonly signal: AbortSignal;

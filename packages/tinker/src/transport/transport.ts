@@ -48,9 +48,16 @@ export interface SubmitOptions extends CallOptions {
   /** Retries at the fast pace before the slow one; the transport's setting where absent. */
   readonly fastRetries?: number;
   readonly singleAttempt?: boolean;
+  /** Parses the answer; one that is no JSON counts as a broken transmission. */
+  readonly expectJson?: boolean;
 }
 
+/** Unreadable answers to one request before giving up. */
+const DAMAGED_LIMIT = 4;
+
 export interface SubmitResponse extends HttpResponse {
+  /** The parsed answer, where it was asked for and the status is a success. */
+  readonly json?: unknown;
   /** True where an attempt before this answer may have been carried out too. */
   readonly mayHaveActedBefore: boolean;
 }
@@ -116,6 +123,7 @@ export class Transport {
     const idempotencyKey = `stainless-node-retry-${randomUUID()}`;
     const deadlineMs = performance.now() + this.retry.submissionTimeoutMs;
     let bare400s = 0;
+    let damaged = 0;
     let repeated = false;
     for (let attempt = 0; ; attempt++) {
       let waitMs = retryDelayMs(this.retry, attempt, this.options.random(), call.fastRetries);
@@ -136,8 +144,11 @@ export class Transport {
           },
         });
         const { status } = response;
-        if ((status >= 200 && status < 300) || call.accepted?.includes(status))
-          return { ...response, mayHaveActedBefore: repeated };
+        if (status >= 200 && status < 300) {
+          const json = call.expectJson === true ? { json: parseJson(response, route) } : {};
+          return { ...response, mayHaveActedBefore: repeated, ...json };
+        }
+        if (call.accepted?.includes(status)) return { ...response, mayHaveActedBefore: repeated };
         problem = statusError(status, errorDetail(response), { route, attempts: attempt + 1, mayHaveActed: repeated });
         const bare = isBareBadRequest(response) && ++bare400s <= BARE_400_BUDGET;
         if (call.singleAttempt === true || !(bare || shouldRetryStatus(response, call.retryConflict ?? true)))
@@ -152,11 +163,13 @@ export class Transport {
           waitMs = 0;
         }
       } catch (error) {
-        if (!(error instanceof TinkerConnectionError)) throw error;
+        if (!(error instanceof TinkerConnectionError || error instanceof ProtocolError)) throw error;
         problem = error;
-        if (unsafe && error.mayHaveActed) throw unconfirmed(route, error.message, error);
-        if (call.singleAttempt === true) throw error;
-        repeated ||= error.mayHaveActed;
+        // An answer that cannot be read is a broken transmission, unless it stays so: then this is no Tinker server.
+        const acted = error instanceof ProtocolError || error.mayHaveActed;
+        if (unsafe && acted) throw unconfirmed(route, error.message, error);
+        if (call.singleAttempt === true || (error instanceof ProtocolError && ++damaged > DAMAGED_LIMIT)) throw error;
+        repeated ||= acted;
       } finally {
         release();
       }
@@ -170,18 +183,9 @@ export class Transport {
     }
   }
 
-  /** {@link submit} for JSON answers. A body that is no JSON is a broken transmission: it is retried where that is safe. */
+  /** {@link submit} for JSON answers. */
   async submitJson(path: string, call: SubmitOptions = {}): Promise<unknown> {
-    for (let attempt = 0; ; attempt++) {
-      const response = await this.submit(path, call);
-      try {
-        return parseJson(response, path);
-      } catch (error) {
-        if (call.repetition === "unsafe") throw unconfirmed(`POST ${path}`, "the answer could not be read", error);
-        if (attempt >= 3) throw error;
-        await sleep(retryDelayMs(this.retry, attempt, this.options.random()), call.signal);
-      }
-    }
+    return (await this.submit(path, { ...call, expectJson: true })).json;
   }
 
   /** Fetches an address outside the API, such as an archive, without the API key and without retries. */
@@ -232,12 +236,14 @@ export function errorDetail(response: HttpResponse): string {
 
 /** The JSON value of an answer. Throws {@link ProtocolError} where it is none. */
 export function parseJson(response: HttpResponse, route: string): unknown {
-  if (response.body.length === 0) return undefined;
   try {
     return JSON.parse(
       Buffer.from(response.body.buffer, response.body.byteOffset, response.body.byteLength).toString("utf8"),
     );
   } catch (error) {
-    throw new ProtocolError(`${route}: the answer is not JSON (${response.body.length} bytes)`, { cause: error });
+    throw new ProtocolError(
+      `${route}: the answer is not JSON (${response.body.length} bytes, status ${response.status})`,
+      { cause: error },
+    );
   }
 }
