@@ -1,0 +1,164 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { type RunConfigInput, runSchema } from "../config/schema.js";
+import { createProgramCritic } from "../feedback/critique/program.js";
+import type { RunEvent } from "../run/events.js";
+import { readMetrics } from "../run/readers.js";
+import { sft } from "../sft/sft.js";
+import { copyCodec, copyConfig, copyCritique, copyQuestions } from "../testing/copy-task.js";
+import { tinyEngine } from "../testing/tiny-model.js";
+import { type TrainOptions, train } from "../trainer/train.js";
+import type { EmbeddedEngineConfig } from "./embedded.js";
+import { openPolicy } from "./open.js";
+import type { Policy } from "./policy.js";
+
+const scratch = mkdtempSync(join(tmpdir(), "critique-grpo-embedded-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+let names = 0;
+const fresh = () => join(scratch, `run-${names++}`);
+
+async function withPolicy<T>(
+  work: (policy: Policy) => Promise<T>,
+  overrides: Partial<EmbeddedEngineConfig> = {},
+  reference = false,
+): Promise<T> {
+  const policy = await openPolicy(await tinyEngine(scratch, overrides), { reference });
+  try {
+    return await work(policy);
+  } finally {
+    await policy.close();
+  }
+}
+
+function options(policy: Policy, overrides: Partial<RunConfigInput>, more: Partial<TrainOptions> = {}): TrainOptions {
+  return {
+    config: runSchema.parse(
+      copyConfig({ steps: 3, sampling: { maxTokens: 4 }, optimizer: { learningRate: 0.01 }, ...overrides }),
+    ),
+    policy,
+    codec: copyCodec,
+    questions: copyQuestions,
+    rewards: [{ name: "starts-with-digit", score: ({ question, text }) => (text.startsWith(question.gold) ? 1 : 0) }],
+    critic: createProgramCritic(copyCritique),
+    ...more,
+  };
+}
+
+/** The exported weights, byte for byte. */
+const weights = (directory: string) => readFileSync(join(directory, "model", "model.safetensors"));
+
+describe("the embedded policy", () => {
+  it("starts every step with a ratio of 1: sampler and trainer agree on the logprobs", async () => {
+    const runDirectory = fresh();
+    await withPolicy((policy) =>
+      train(options(policy, { sampling: { maxTokens: 4, temperature: 0.8 } }, { runDirectory })),
+    );
+    for (const record of await readMetrics(runDirectory)) {
+      expect(record["sampling/logp_difference_max"]).toBeLessThan(1e-4);
+      expect(record.grad_norm).toBeGreaterThan(0);
+      expect(record.entropy).toBeGreaterThan(0);
+    }
+  });
+
+  it("trains the same whatever the micro-batches are", async () => {
+    const norms = async (microBatchTokens: number) => {
+      const runDirectory = fresh();
+      await withPolicy((policy) => train(options(policy, { steps: 1 }, { runDirectory })), { microBatchTokens });
+      return (await readMetrics(runDirectory)).map(
+        (record) => [record.grad_norm, record.loss, record.entropy] as number[],
+      );
+    };
+    const [whole, split] = [await norms(8192), await norms(12)];
+    for (const [i, values] of whole.entries()) {
+      for (const [j, value] of values.entries()) expect(split[i]![j]).toBeCloseTo(value, 5);
+    }
+  });
+
+  it("continues an interrupted run to bit-identical weights, KL reference included", async () => {
+    const overrides = {
+      steps: 4,
+      checkpoint: { every: 1 },
+      algorithm: { initialResponses: 3, klCoefficient: 0.05 },
+    };
+    const whole = fresh();
+    await withPolicy((policy) => train(options(policy, overrides, { runDirectory: whole })), {}, true);
+
+    const broken = fresh();
+    const abort = new AbortController();
+    const sink = (event: RunEvent) => {
+      if (event.type === "phase" && event.phase === "refine" && event.step === 2) abort.abort();
+    };
+    const stop = { runDirectory: broken, sinks: [sink], signal: abort.signal };
+    const stopped = await withPolicy((policy) => train(options(policy, overrides, stop)), {}, true);
+    expect(stopped).toMatchObject({ interrupted: true, step: 2 });
+    const resume = { runDirectory: broken, resume: true };
+    await withPolicy((policy) => train(options(policy, overrides, resume)), {}, true);
+    expect(weights(broken).equals(weights(whole))).toBe(true);
+    const kl = (await readMetrics(broken)).map((record) => record.kl);
+    expect(kl[0]).toBeLessThan(0.01);
+    expect(kl[3]).toBeGreaterThan(kl[0] as number);
+  });
+
+  it("exports what was trained: reloaded weights differ from the first ones and give the same logprobs", async () => {
+    const runDirectory = fresh();
+    const sequence = { prompt: copyCodec.encode("a"), response: copyCodec.encode("12$") };
+    const before = await withPolicy((policy) => policy.logprobs([sequence]));
+    const after = await withPolicy(async (policy) => {
+      await train(options(policy, {}, { runDirectory }));
+      return policy.logprobs([sequence]);
+    });
+    const reloaded = await withPolicy((policy) => policy.logprobs([sequence]), { model: join(runDirectory, "model") });
+    expect(reloaded[0]!.logprobs).toEqual(after[0]!.logprobs);
+    expect(after[0]!.logprobs).not.toEqual(before[0]!.logprobs);
+  });
+
+  it("learns from supervised pairs", async () => {
+    const pairs = copyQuestions.map(({ text, gold }) => ({
+      prompt: copyCodec.encode(text),
+      response: copyCodec.encode(`${gold}$`),
+    }));
+    const config = {
+      seed: 0,
+      steps: 60,
+      batchSize: 8,
+      optimizer: runSchema.shape.optimizer.parse({ learningRate: 0.01 }),
+      checkpoint: { every: 0, keep: 1 },
+    };
+    const { metrics } = await withPolicy((policy) => sft({ config, policy, pairs }));
+    expect(metrics!.loss).toBeLessThan(0.2);
+  });
+
+  it("keeps the version of the weights through a checkpoint, and the reference at the start", async () => {
+    const directory = fresh();
+    await mkdir(directory);
+    const sequence = { prompt: copyCodec.encode("a"), response: copyCodec.encode("1") };
+    await withPolicy(
+      async (policy) => {
+        const start = await policy.logprobs([sequence]);
+        await train(options(policy, { steps: 1 }));
+        expect(await policy.referenceLogprobs([sequence])).toEqual(start);
+        await policy.saveState(directory);
+      },
+      {},
+      true,
+    );
+    await withPolicy(async (policy) => {
+      await policy.loadState(directory);
+      const request = {
+        prompt: [0],
+        count: 1,
+        seed: 1,
+        temperature: 1,
+        topK: 0,
+        topP: 1,
+        maxTokens: 1,
+        stopTokens: [],
+      };
+      for await (const sample of policy.sample([request])) expect(sample.policyVersion).toBe(2);
+      await expect(policy.referenceLogprobs([sequence])).rejects.toThrow("open it with `reference: true`");
+    });
+  });
+});
