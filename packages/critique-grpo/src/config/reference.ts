@@ -2,7 +2,7 @@
 import { stringify } from "yaml";
 import { z } from "zod";
 import { presetDescriptions, presets } from "./presets.js";
-import { runSchema } from "./schema.js";
+import { pathKinds, runSchema } from "./schema.js";
 import { alternatives, unwrap } from "./schema-walk.js";
 import { sftSchema } from "./sft-schema.js";
 
@@ -92,11 +92,11 @@ function typeOf(schema: Schema): string {
     case "number":
       return `${"format" in inner ? "whole number" : "number"}${range(schema)}`;
     case "string":
-      return "text";
+      return pathKinds.has(unwrap(schema)) ? "path" : "text";
     case "boolean":
       return "true, false";
     case "object":
-      return "type" in inner.shape ? `{type: ${typeName(schema)}}` : "mapping";
+      return typeName(schema) === "" ? "mapping" : `{type: ${typeName(schema)}}`;
     case "record":
       return "mapping";
     default:
@@ -134,12 +134,12 @@ function defaultOf(schema: Schema): string {
 /** The description of the key itself, else of what it wraps, else of the alternatives. */
 function descriptionOf(schema: Schema): string {
   const own = z.globalRegistry.get(schema)?.description ?? z.globalRegistry.get(unwrap(schema))?.description;
-  if (own !== undefined) return own;
   const told = alternatives(schema).flatMap((option) => {
-    const text = z.globalRegistry.get(option)?.description;
-    return text === undefined ? [] : [text];
+    const text = option === unwrap(schema) ? undefined : z.globalRegistry.get(option)?.description;
+    if (text === undefined) return [];
+    return typeName(option) === "" ? [] : [`${typeName(option)}: ${text}`];
   });
-  return told.join("; ");
+  return [own ?? "", ...(told.length > 0 ? [`(${told.join("; ")})`] : [])].join(" ").trim();
 }
 
 function typeName(schema: Schema): string {

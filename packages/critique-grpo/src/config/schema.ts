@@ -130,7 +130,7 @@ export const refinementSchema = z.strictObject({
 });
 
 export const shapingSchema = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("none").describe("f = p") }),
+  z.strictObject({ type: z.literal("none") }).describe("f = p"),
   z
     .strictObject({
       type: z.literal("ratio"),
