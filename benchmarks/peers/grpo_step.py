@@ -1,6 +1,6 @@
 """One GRPO step of TRL's GRPOTrainer: sample, reward, advantages, loss, backward, AdamW.
 
-    python grpo_step.py MODEL_DIRECTORY PROMPTS COMPLETIONS PROMPT_LENGTH NEW_TOKENS MICRO_BATCH
+    python grpo_step.py MODEL_DIRECTORY PROMPTS COMPLETIONS PROMPT_LENGTH NEW_TOKENS MICRO_BATCH ATTENTION
 
 MICRO_BATCH completions go through the network at once (the rest by gradient accumulation). Every completion has exactly
 NEW_TOKENS tokens. No KL term, one update a step: TRL's defaults, with reporting and saving off.
@@ -25,7 +25,8 @@ from trl import GRPOConfig, GRPOTrainer
 transformers.logging.set_verbosity_error()
 datasets.disable_progress_bars()
 directory, prompts, completions, prompt_length, new_tokens, micro_batch = sys.argv[1], *map(int, sys.argv[2:7])
-model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="sdpa")
+attention = sys.argv[7]
+model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation=attention)
 vocabulary = model.config.vocab_size
 
 # One word a token, so that a prompt of N words has N tokens.
@@ -107,7 +108,7 @@ with tempfile.TemporaryDirectory() as output:
                 "transformers": transformers.__version__,
                 "trl": trl.__version__,
             },
-            "settings": f"micro-batch {micro_batch}, sdpa attention, fused AdamW, {torch.get_num_threads()} threads",
+            "settings": f"micro-batch {micro_batch}, {attention} attention, fused AdamW, {torch.get_num_threads()} threads",
         }
     )
     try:

@@ -41,7 +41,7 @@ export interface BenchmarkDefinition {
   readonly wantedRatio: number;
   /** Numbers after the model directory; both sides take the same. */
   readonly arguments: readonly number[];
-  readonly peerArguments?: readonly number[];
+  readonly peerArguments?: readonly (number | string)[];
   readonly ours: string;
   readonly peer: string;
 }
@@ -75,7 +75,7 @@ export const definitions: readonly BenchmarkDefinition[] = [
     wantedRatio: 1.4,
     arguments: [16, 8, 8, 64],
     // All 128 completions in one micro-batch: TRL is fastest so.
-    peerArguments: [16, 8, 8, 64, 128],
+    peerArguments: [16, 8, 8, 64, 128, "sdpa"],
     ours: "grpo-step",
     peer: "grpo_step.py",
   },
@@ -86,19 +86,35 @@ const peerEnvironment = { MALLOC_MMAP_THRESHOLD_: "2147483647", MALLOC_TRIM_THRE
 
 const python = join(repositoryRoot, ".venv", "torch", "bin", "python");
 
-export function oursCommand(definition: BenchmarkDefinition, modelDirectory: string): SideCommand {
+export interface CommandOptions {
+  readonly modelDirectory: string;
+  readonly quick: boolean;
+  readonly threads: number | undefined;
+}
+
+export function oursCommand(definition: BenchmarkDefinition, options: CommandOptions): SideCommand {
   const script = fileURLToPath(new URL(`./ours/${definition.ours}.js`, import.meta.url));
-  return { command: process.execPath, args: [script, modelDirectory, ...definition.arguments.map(String)] };
+  const numbers = definition.arguments.map(String);
+  return {
+    command: process.execPath,
+    args: [script, options.modelDirectory, ...numbers],
+    env: options.threads === undefined ? {} : { BENCH_THREADS: String(options.threads) },
+  };
 }
 
-export function peerCommand(definition: BenchmarkDefinition, modelDirectory: string, quick: boolean): SideCommand {
+export function peerCommand(definition: BenchmarkDefinition, options: CommandOptions): SideCommand {
   const script = join(repositoryRoot, "benchmarks", "peers", definition.peer);
-  const numbers = (definition.peerArguments ?? definition.arguments).map(String);
-  const tries = { BENCH_TRIES: quick ? "1" : "3" };
-  return { command: python, args: [script, modelDirectory, ...numbers], env: { ...peerEnvironment, ...tries } };
+  const rest = (definition.peerArguments ?? definition.arguments).map(String);
+  const tries = { BENCH_TRIES: options.quick ? "1" : "3" };
+  const env = { ...peerEnvironment, ...tries, ...threadEnvironment(options.threads) };
+  return { command: python, args: [script, options.modelDirectory, ...rest], env };
 }
 
-export const sgemmCommand: SideCommand = {
-  command: python,
-  args: [join(repositoryRoot, "benchmarks", "peers", "sgemm.py")],
-};
+export function sgemmCommand({ threads }: CommandOptions): SideCommand {
+  const script = join(repositoryRoot, "benchmarks", "peers", "sgemm.py");
+  return { command: python, args: [script], env: threadEnvironment(threads) };
+}
+
+function threadEnvironment(threads: number | undefined): Record<string, string> {
+  return threads === undefined ? {} : { OMP_NUM_THREADS: String(threads), OPENBLAS_NUM_THREADS: String(threads) };
+}

@@ -43,10 +43,8 @@ export interface SgemmShare {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-export interface MeasureOptions {
-  readonly modelDirectory: string;
+export interface MeasureOptions extends CommandOptions {
   readonly rounds: number;
-  readonly quick: boolean;
   readonly onProgress: (text: string) => void;
 }
 
@@ -55,9 +53,9 @@ const LOSS_TOLERANCE = 1e-3;
 
 export async function measure(definition: BenchmarkDefinition, options: MeasureOptions): Promise<BenchmarkResult> {
   const commands: Record<string, SideCommand> = {
-    ours: oursCommand(definition, options.modelDirectory),
-    peer: peerCommand(definition, options.modelDirectory, options.quick),
-    ...(definition.name === "training" ? { sgemm: sgemmCommand } : {}),
+    ours: oursCommand(definition, options),
+    peer: peerCommand(definition, options),
+    ...(definition.name === "training" ? { sgemm: sgemmCommand(options) } : {}),
   };
   const results = await interleave(commands, options.rounds, options.onProgress);
   const ours = results.ours!;

@@ -11,6 +11,7 @@ test("everything is measured in seven rounds unless told otherwise", () => {
 test.each([
   [["--rounds", "0"], /--rounds is 0/],
   [["--rounds", "many"], /--rounds is many/],
+  [["--threads", "1.5"], /--threads is 1.5/],
   [["--only", "trainning"], /--only trainning: there are training/],
   [["--jsno", "x"], /--jsno/],
 ])("%j is refused by name", (argv, message) => {

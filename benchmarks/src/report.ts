@@ -7,6 +7,8 @@ export interface Report {
   readonly command: string;
   readonly machine: Machine;
   readonly rounds: number;
+  /** Threads of both sides; null: what each takes by default. */
+  readonly threads: number | null;
   readonly benchmarks: readonly BenchmarkResult[];
   /** Benchmarks that could not be measured, and why. */
   readonly failures: readonly { readonly name: string; readonly message: string }[];

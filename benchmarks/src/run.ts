@@ -43,6 +43,7 @@ async function main(options: Options): Promise<number> {
     command: ["npm run bench --", ...process.argv.slice(2)].join(" "),
     machine,
     rounds: options.rounds,
+    threads: options.threads ?? null,
     benchmarks,
     failures,
   };

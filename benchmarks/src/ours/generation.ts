@@ -1,11 +1,11 @@
 /** Sampling of the embedded engine: MODEL_DIRECTORY BATCH PROMPT_LENGTH NEW_TOKENS (see peers/generation.py). */
 import { loadModel, type SampleRequest } from "@critique-grpo/engine";
-import { commandLine, serve, timedSeconds, versions } from "./serve.js";
+import { commandLine, serve, threadOptions, timedSeconds, versions } from "./serve.js";
 import { grpoPrompt } from "./workload.js";
 
 const { directory, numbers } = commandLine();
 const [batch = 0, promptLength = 0, newTokens = 0] = numbers;
-const model = await loadModel({ directory }, { contextLength: promptLength + newTokens });
+const model = await loadModel({ directory }, { contextLength: promptLength + newTokens, ...threadOptions() });
 let round = 0;
 
 await serve({ versions: versions(), settings: "defaults, with log-probabilities" }, async () => {

@@ -3,7 +3,7 @@
  * (see peers/grpo_step.py): sample, reward, advantages, clipped ratio loss, backward, AdamW.
  */
 import { loadModel, type SampledSequence, type TokenLogprobs, type TokenSequence } from "@critique-grpo/engine";
-import { commandLine, serve, timedSeconds, versions } from "./serve.js";
+import { commandLine, serve, threadOptions, timedSeconds, versions } from "./serve.js";
 import { grpoPrompt } from "./workload.js";
 
 interface GroupMember extends TokenSequence {
@@ -13,7 +13,7 @@ interface GroupMember extends TokenSequence {
 
 const { directory, numbers } = commandLine();
 const [prompts = 0, completions = 0, promptLength = 0, newTokens = 0] = numbers;
-const model = await loadModel({ directory }, { contextLength: promptLength + newTokens });
+const model = await loadModel({ directory }, { contextLength: promptLength + newTokens, ...threadOptions() });
 const adamW = { learningRate: 1e-5, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
 const clip = 0.2;
 const tokens = prompts * completions * newTokens;

@@ -24,6 +24,12 @@ export function versions(): Record<string, string> {
   return { node: process.version, onnxruntime: runtime.version };
 }
 
+/** Threads that --threads asks for; nothing where the engine decides. */
+export function threadOptions(): { threads?: number } {
+  const threads = process.env.BENCH_THREADS;
+  return threads === undefined ? {} : { threads: Number(threads) };
+}
+
 /** The arguments after the script: a model directory, then whole numbers. */
 export function commandLine(): { directory: string; numbers: number[] } {
   const [directory, ...rest] = process.argv.slice(2);

@@ -1,11 +1,11 @@
 /** Forward, backward and AdamW step of the embedded engine: MODEL_DIRECTORY BATCH LENGTH (see peers/training.py). */
 import { loadModel, type TokenLogprobs, type TokenSequence } from "@critique-grpo/engine";
-import { commandLine, serve, timedSeconds, versions } from "./serve.js";
+import { commandLine, serve, threadOptions, timedSeconds, versions } from "./serve.js";
 import { trainingToken } from "./workload.js";
 
 const { directory, numbers } = commandLine();
 const [batch = 0, length = 0] = numbers;
-const model = await loadModel({ directory }, { contextLength: length });
+const model = await loadModel({ directory }, { contextLength: length, ...threadOptions() });
 
 const sequences: TokenSequence[] = Array.from({ length: batch }, (_, row) => {
   const tokens = Array.from({ length }, (_, column) => trainingToken(row, column, model.info.vocabularySize));
