@@ -1,5 +1,6 @@
 import {
   type BenchmarkDefinition,
+  type CommandOptions,
   configS,
   trainingLength as length,
   oursCommand,
