@@ -19,7 +19,7 @@ export interface WarmUpPlan {
 
 export const FULL_PLAN: Plan = {
   sizes: { train: 512, heldOut: 512, outOfDistribution: 256 },
-  warmUp: { steps: 550, batchSize: 64, extensionSteps: 150, maxExtensions: 4 },
+  warmUp: { steps: 450, batchSize: 64, extensionSteps: 150, maxExtensions: 4 },
   overrides: [],
 };
 

@@ -19,7 +19,7 @@ const step = (number: number) =>
     type: "step-finished",
     step: number,
     steps: 60,
-    metrics: { reward: 0.25, "refinement/kept_accuracy": Number.NaN, "seconds/step": 0.5 },
+    metrics: { reward: 0.25, "refinement/kept_accuracy": Number.NaN },
     groups: [],
   }) as const;
 
@@ -28,13 +28,13 @@ describe("Progress", () => {
     const { written, progress, pass } = capture(false);
     const sink = progress.sink("dr-grpo");
     for (let i = 1; i <= 12; i++) {
-      await sink(step(i));
       pass(1);
+      await sink(step(i));
     }
     expect(written).toEqual([
-      "[   0 s] dr-grpo 1/60 · reward 0.25 · 30 s left\n",
-      "[   5 s] dr-grpo 6/60 · reward 0.25 · 27 s left\n",
-      "[  10 s] dr-grpo 11/60 · reward 0.25 · 25 s left\n",
+      "[   1 s] dr-grpo 1/60 · reward 0.25 · 59 s left\n",
+      "[   6 s] dr-grpo 6/60 · reward 0.25 · 54 s left\n",
+      "[  11 s] dr-grpo 11/60 · reward 0.25 · 49 s left\n",
     ]);
   });
 

@@ -55,7 +55,9 @@ export class Progress {
 
   /** Shows the steps of a run and keeps its warnings. */
   sink(label: string): EventSink {
+    let start = this.#now();
     return (event) => {
+      if (event.type === "run-started") start = this.#now();
       if (event.type === "warning") this.say(`${label}: ${event.message}`);
       if (event.type !== "step-finished") return;
       const { metrics, step, steps } = event;
@@ -67,8 +69,7 @@ export class Progress {
       if (metrics.reward === undefined) show("loss", "loss", 3);
       show("reward", "reward", 2);
       show("refined", "refinement/kept_accuracy", 2);
-      const seconds = metrics["seconds/step"];
-      if (seconds !== undefined) parts.push(`${((steps - step) * seconds).toFixed(0)} s left`);
+      parts.push(`${(((this.#now() - start) / step) * (steps - step)).toFixed(0)} s left`);
       this.update(parts.join(" · "));
     };
   }

@@ -3,19 +3,22 @@
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { InputError, loadQuestions } from "critique-grpo";
+import { createScorer, InputError, loadQuestions } from "critique-grpo";
 import { makeSplits, toJsonLines } from "./data.js";
 import type { QuestionSets } from "./measure.js";
 import { type Options, parseOptions, USAGE } from "./options.js";
 import { FULL_PLAN, type Plan, QUICK_PLAN } from "./plan.js";
 import { Progress } from "./progress.js";
 import { writeReport } from "./report.js";
+import reward from "./reward.js";
 import { METHODS, type MethodRecord, verdict } from "./summary.js";
 import { formatTable } from "./table.js";
-import { loadScore, methodConfig, trainMethod } from "./train-method.js";
+import { trainMethod } from "./train-method.js";
 import { describeGate, trainWarmUp } from "./train-warm-up.js";
 
 const INTERRUPTED_EXIT_CODE = 130;
+/** The function that the YAML files name as a module. */
+const REWARDS = [{ name: "sum", score: reward }];
 
 async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2));
@@ -74,10 +77,7 @@ async function runSeed(
   const { sizes, overrides } = plan;
   const sets = await writeQuestions(directory, seed, sizes);
   const shared = { seed, directory, sets, progress, signal };
-  // Read now: a mistake in a YAML file must not come to light after the warm-up.
-  await mkdir(join(directory, "model"), { recursive: true });
-  const configs = METHODS.map((method) => methodConfig({ ...shared, method, overrides }));
-  const warmUp = await trainWarmUp({ ...shared, plan: plan.warmUp, score: await loadScore(configs[0]!) });
+  const warmUp = await trainWarmUp({ ...shared, plan: plan.warmUp, score: createScorer(REWARDS, 0.5) });
   await writeFile(
     join(directory, "warm-up.json"),
     `${JSON.stringify({ seed, steps: warmUp.steps, seconds: warmUp.seconds, gate: warmUp.gate }, null, 2)}\n`,

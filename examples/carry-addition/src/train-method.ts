@@ -2,20 +2,15 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
-  createScorer,
-  type EvaluationOptions,
+  type EvaluationSummary,
   type EventSink,
   loadRunConfig,
-  loadTextCodec,
-  loadUserModule,
   openPolicy,
-  presets,
+  prepareRun,
   type RunConfig,
-  resolveCritic,
-  resolveRewards,
   train,
 } from "critique-grpo";
-import { type Examinee, greedyAccuracy, measure, type QuestionSets } from "./measure.js";
+import { type Examinee, measure, type QuestionSets } from "./measure.js";
 import type { Progress } from "./progress.js";
 import type { Measurement, Method, MethodRecord } from "./summary.js";
 
@@ -45,12 +40,7 @@ export function methodConfig(task: Pick<MethodTask, "method" | "seed" | "directo
     `evaluation.files=${join(directory, "held-out.jsonl")}`,
     ...task.overrides,
   ];
-  return loadRunConfig({ file: join(EXAMPLE_DIRECTORY, `${method}.yaml`), overrides, presets }).config;
-}
-
-/** The reward of the YAML file, as evaluations use it. */
-export async function loadScore(config: RunConfig): Promise<EvaluationOptions["score"]> {
-  return createScorer(await resolveRewards(config.reward, loadUserModule), config.reward.correctAt);
+  return loadRunConfig({ file: join(EXAMPLE_DIRECTORY, `${method}.yaml`), overrides }).config;
 }
 
 /** @throws the signal's reason if it aborts. */
@@ -58,30 +48,17 @@ export async function trainMethod(task: MethodTask): Promise<MethodRecord> {
   const { method, seed, directory, sets, before, progress, signal } = task;
   const start = performance.now();
   const config = methodConfig(task);
-  const rewards = await resolveRewards(config.reward, loadUserModule);
-  const critic = await resolveCritic(config.critique, loadUserModule);
-  if (typeof config.engine.model !== "string") throw new Error("the methods start from the warm-up model's directory");
-  const codec = loadTextCodec(config.engine.model);
+  const { codec, questions, rewards, critic, score, evaluate, tokenizerDirectory } = await prepareRun(config);
   const policy = await openPolicy(config.engine);
   try {
-    const score = createScorer(rewards, config.reward.correctAt);
-    const examinee: Examinee = { policy, codec, score, signal };
-    const watched = sets.heldOut.slice(0, config.evaluation.limit);
     const curve = new Curve();
     const result = await train({
-      config,
-      policy,
-      codec,
-      questions: sets.train,
-      rewards,
-      critic,
-      evaluate: async () => ({ greedy: await greedyAccuracy(examinee, watched) }),
+      ...{ config, policy, codec, questions, rewards, critic, evaluate, tokenizerDirectory, signal },
       runDirectory: join(directory, method),
-      tokenizerDirectory: config.engine.model,
       sinks: [curve.sink, progress.sink(`seed ${seed} · ${method}`)],
-      signal,
     });
     if (result.interrupted) signal.throwIfAborted();
+    const examinee: Examinee = { policy, codec, score, signal };
     const measurement = await measure(examinee, sets, seed);
     const seconds = (performance.now() - start) / 1000;
     return { method, seed, ...measurement, sampledTokens: curve.sampledTokens, seconds, before, curve: curve.points };
@@ -98,6 +75,8 @@ class Curve {
   readonly sink: EventSink = (event) => {
     if (event.type === "step-finished") this.sampledTokens = event.metrics["tokens/generated_total"] ?? 0;
     if (event.type !== "evaluation") return;
-    this.points.push({ step: event.step, sampledTokens: this.sampledTokens, greedy: Number(event.result.greedy) });
+    // The YAML files evaluate greedily, one response a question: its pass@1 is the greedy accuracy.
+    const { pass1 } = event.result as unknown as EvaluationSummary;
+    this.points.push({ step: event.step, sampledTokens: this.sampledTokens, greedy: pass1.value });
   };
 }

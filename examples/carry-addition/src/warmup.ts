@@ -25,8 +25,10 @@ export interface WarmUpExample {
 export interface WarmUpMixture {
   /** Share of plain questions; the rest are refinements. */
   readonly direct: number;
-  /** Share of questions that are drawn without any carry; the others are drawn freely. */
-  readonly easy: number;
+  /** Share of plain questions that are drawn without any carry: they teach addition without noise. The others are drawn freely. */
+  readonly easyDirect: number;
+  /** The same of refinements. Low: only where carries arrive must a critique be obeyed against what the model can work out. */
+  readonly easyRefinement: number;
   /** Share of refinements whose previous response is judged right and has to be kept. */
   readonly judgedRight: number;
   /** Share of refinements with the step-by-step critique; the rest give the ground truth. */
@@ -39,7 +41,8 @@ export interface WarmUpMixture {
 
 export const WARM_UP_MIXTURE: WarmUpMixture = {
   direct: 0.45,
-  easy: 0.3,
+  easyDirect: 0.6,
+  easyRefinement: 0.2,
   judgedRight: 0.1,
   stepByStep: 0.6,
   claim: 0.8,
@@ -66,7 +69,8 @@ export function warmUpExamples(
 
 function drawExample(random: Random, mixture: WarmUpMixture): WarmUpExample {
   const direct = random.next() < mixture.direct;
-  const question = random.next() < mixture.easy ? drawQuestion(random, 0) : drawQuestion(random);
+  const easy = direct ? mixture.easyDirect : mixture.easyRefinement;
+  const question = random.next() < easy ? drawQuestion(random, 0) : drawQuestion(random);
   const believed = believedColumns(question, mixture.noise, random);
   if (direct) return { prompt: formatQuestion(question), response: formatResponse(believed) };
 
