@@ -94,6 +94,12 @@ export class RunDirectory {
         `${checkpoint.directory} belongs to another configuration; different: ${differences.join(", ") || "(unknown)"}. Resume with the configuration in ${join(path, CONFIG_FILE)}, or start a run of its own`,
       );
     }
+    if (checkpoint !== null && checkpoint.state.step > options.steps) {
+      const { step } = checkpoint.state;
+      throw new InputError(
+        `${checkpoint.directory} is ${step} steps into the run, which now has only ${options.steps}; set steps to at least ${step}`,
+      );
+    }
     await rewind(path, checkpoint);
     await ensureDirectory(join(path, ROLLOUTS_DIRECTORY));
     await writeFileAtomic(join(path, CONFIG_FILE), stringify(options.config));

@@ -9,7 +9,8 @@ import type { StepMetrics } from "../trainer/metrics.js";
 import { RunSession } from "../trainer/session.js";
 import type { EvaluationHook, TrainResult } from "../trainer/train.js";
 
-export type SftSettings = Pick<SftConfig, "seed" | "steps" | "batchSize" | "optimizer" | "checkpoint">;
+export type SftSettings = Pick<SftConfig, "seed" | "steps" | "batchSize" | "optimizer" | "checkpoint"> &
+  Partial<Pick<SftConfig, "runDirectory">>;
 
 export interface SftOptions {
   /** Written as config.yaml; a whole SftConfig or these settings alone. */
@@ -25,6 +26,7 @@ export interface SftOptions {
     | ((step: number) => readonly TokenSequence[] | Promise<readonly TokenSequence[]>);
   /** Called before the first and after the last step. */
   readonly evaluate?: EvaluationHook | undefined;
+  /** Default: `config.runDirectory`; with neither nothing is written. */
   readonly runDirectory?: string | undefined;
   readonly resume?: boolean | undefined;
   readonly tokenizerDirectory?: string | undefined;
@@ -32,6 +34,7 @@ export interface SftOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Keys that may differ between a run and its resumption without changing the result. */
 const VOLATILE_KEYS = ["runDirectory", "checkpoint"];
 
 /** @throws InputError on an empty data set, or pairs that do not fit the context; otherwise as `train`. */

@@ -31,7 +31,9 @@ async function emittedKeys(overrides: Partial<RunConfigInput>): Promise<string[]
     rewards: copyRewards,
     critic: createProgramCritic(copyCritique),
   });
-  return Object.keys(metrics!).sort();
+  return Object.keys(metrics!)
+    .map((key) => key.replace(/^rewards\/digit\//, "rewards/<name>/"))
+    .sort();
 }
 
 const withoutRefinements = { refinement: { count: 0 }, critique: { type: "none" } } as const;
@@ -52,6 +54,7 @@ describe("step metrics", () => {
       // Initial responses: right, wrong, wrong, wrong.
       reward: 0.25,
       initial_accuracy: 0.25,
+      "rewards/right/mean": 0.25,
       // Group 1: 1 0 1, group 2: 0 0 0.
       frac_reward_zero_std: 0.5,
       "reward/group_mean": expect.closeTo(2 / 6),
@@ -105,5 +108,6 @@ async function example() {
     stepSeconds: 1,
     config: runSchema.parse(copyConfig()),
     generatedBefore: 100,
+    rewardNames: ["right"],
   });
 }

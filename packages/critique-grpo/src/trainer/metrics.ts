@@ -14,6 +14,7 @@ export interface StepOutcome {
   readonly stopwatch: Stopwatch;
   readonly stepSeconds: number;
   readonly config: Pick<RunConfig, "algorithm" | "refinement">;
+  readonly rewardNames: readonly string[];
   /** Tokens generated in the run before this step. */
   readonly generatedBefore: number;
 }
@@ -22,7 +23,7 @@ export interface StepOutcome {
 export function stepMetrics(outcome: StepOutcome): StepMetrics {
   const { groups, update, config } = outcome;
   return {
-    ...rewardMetrics(groups),
+    ...rewardMetrics(groups, outcome.rewardNames),
     ...lengthMetrics(groups),
     ...updateMetrics(update),
     ...(config.algorithm.klCoefficient > 0 ? { kl: update.kl.value } : {}),
@@ -36,7 +37,7 @@ export function generatedTokens(groups: readonly TrainingGroup[]): number {
   return sum(allResponses(groups).map((response) => response.tokens.length));
 }
 
-function rewardMetrics(groups: readonly TrainingGroup[]): StepMetrics {
+function rewardMetrics(groups: readonly TrainingGroup[], names: readonly string[]): StepMetrics {
   const initial = groups.flatMap((group) => group.initial);
   const groupRewards = groups.map((group) => group.members.map((member) => member.response.reward.value));
   return {
@@ -44,9 +45,15 @@ function rewardMetrics(groups: readonly TrainingGroup[]): StepMetrics {
     reward_std: mean(groupRewards.map(sampleStd)),
     frac_reward_zero_std: fraction(groupRewards, (rewards) => rewards.every((reward) => reward === rewards[0])),
     initial_accuracy: fraction(initial, isCorrect),
+    ...Object.fromEntries(names.map((name) => [`rewards/${name}/mean`, mean(partValues(initial, name))])),
     "reward/group_mean": mean(groupRewards.flat()),
     "reward/failures": count(allResponses(groups), (response) => response.reward.failure !== undefined),
   };
+}
+
+/** Responses for which this reward function failed have no value. */
+function partValues(responses: readonly Response[], name: string): number[] {
+  return responses.map((response) => response.reward.parts[name]).filter((value) => value !== undefined);
 }
 
 function lengthMetrics(groups: readonly TrainingGroup[]): StepMetrics {

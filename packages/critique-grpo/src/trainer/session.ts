@@ -20,7 +20,10 @@ export interface Progress {
 
 export interface SessionOptions {
   readonly task: "train" | "sft";
-  readonly config: { readonly checkpoint: { readonly every: number; readonly keep: number } };
+  readonly config: {
+    readonly checkpoint: { readonly every: number; readonly keep: number };
+    readonly runDirectory?: string | undefined;
+  };
   readonly steps: number;
   readonly volatileKeys: readonly string[];
   readonly policy: Policy;
@@ -47,6 +50,7 @@ export class RunSession {
   readonly progress: Progress = { step: 0, optimizerSteps: 0, generatedTokens: 0, evaluatedStep: -1 };
   readonly #options: SessionOptions;
   readonly #directory: RunDirectory | null;
+  readonly #openWarnings: string[] = [];
   /** Step of the newest checkpoint of this process. */
   #savedStep = -1;
   /** Of a sink that was not waited for. */
@@ -57,9 +61,10 @@ export class RunSession {
     this.#directory = directory;
   }
 
-  /** Opens the run directory and, in a resumed run, brings the policy to the state of the newest checkpoint. */
+  /** Opens the run directory; nothing is changed where it does not fit the options. */
   static async open(options: SessionOptions): Promise<RunSession> {
-    const { runDirectory, config, task, steps, volatileKeys } = options;
+    const { config, task, steps, volatileKeys } = options;
+    const runDirectory = options.runDirectory ?? config.runDirectory;
     const resume = options.resume ?? false;
     if (runDirectory === undefined) {
       if (resume) throw new InputError("resume needs runDirectory: the run to continue");
@@ -69,18 +74,23 @@ export class RunSession {
     const openOptions = { config, task, steps, volatileKeys, resume };
     const directory = await RunDirectory.open(runDirectory, openOptions, (message) => warnings.push(message));
     const session = new RunSession(options, directory);
-    if (directory.checkpoint !== null) await session.#restore(directory.checkpoint);
-    for (const message of warnings) await session.#emit({ type: "warning", step: session.progress.step, message });
+    session.#openWarnings.push(...warnings);
     return session;
   }
 
-  /** Runs the loop between the first and the last event; an abort becomes a checkpoint, an error a `run-failed`. */
+  /**
+   * Runs the loop between the first and the last event, in a resumed run from the state of the newest checkpoint. An
+   * abort becomes a checkpoint, an error a `run-failed`.
+   */
   async run(loop: (progress: Progress) => Promise<TrainResult["metrics"]>): Promise<TrainResult> {
     const { task, steps, resume = false, signal } = this.#options;
     const { progress } = this;
     let metrics: TrainResult["metrics"] = null;
     try {
+      const checkpoint = this.#directory?.checkpoint ?? null;
+      if (checkpoint !== null) await this.#restore(checkpoint);
       await this.#emit({ type: "run-started", task, step: progress.step, steps, resumed: resume });
+      for (const message of this.#openWarnings) await this.#emit({ type: "warning", step: progress.step, message });
       try {
         signal?.throwIfAborted();
         metrics = await loop(progress);

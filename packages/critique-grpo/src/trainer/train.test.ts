@@ -252,6 +252,23 @@ describe("resuming", () => {
     expect((await readMetrics(runDirectory)).length).toBe(6);
   });
 
+  it("makes a finished run longer where the learning rate does not depend on its length", async () => {
+    const [whole, runDirectory] = [copyPolicy(), newDirectory()];
+    await train(options(whole, { config: config({ steps: 6 }) }));
+    await train(options(copyPolicy(), { runDirectory, config: config({ steps: 4 }) }));
+    const longer = copyPolicy();
+    await train(options(longer, { runDirectory, resume: true, config: config({ steps: 6 }) }));
+    expect(longer.logits).toEqual(whole.logits);
+    const shorter = train(options(copyPolicy(), { runDirectory, resume: true, config: config({ steps: 5 }) }));
+    await expect(shorter).rejects.toThrow("6 steps into the run, which now has only 5");
+    const linear = { learningRate: 0.05, weightDecay: 0, schedule: "linear" } as const;
+    const decaying = newDirectory();
+    await train(options(copyPolicy(), { runDirectory: decaying, config: config({ steps: 4, optimizer: linear }) }));
+    const other = config({ steps: 6, optimizer: linear });
+    const resume = train(options(copyPolicy(), { runDirectory: decaying, resume: true, config: other }));
+    await expect(resume).rejects.toThrow("different: steps.");
+  });
+
   it("refuses to start over a run that is there", async () => {
     const runDirectory = newDirectory();
     await train(options(copyPolicy(), { runDirectory }));

@@ -35,7 +35,7 @@ export interface TrainOptions {
   readonly critic?: Critic | null | undefined;
   /** Called before the first step, every `evaluation.every` steps, and after the last one. */
   readonly evaluate?: EvaluationHook | undefined;
-  /** Where records, checkpoints and the trained model go. Without it nothing is written. */
+  /** Where records, checkpoints and the trained model go. Default: `config.runDirectory`; with neither nothing is written. */
   readonly runDirectory?: string | undefined;
   /** Continue the run in `runDirectory` from its newest checkpoint, to the same weights as without interruption. */
   readonly resume?: boolean | undefined;
@@ -57,9 +57,6 @@ export interface TrainResult {
   readonly model: string | null;
 }
 
-/** Keys that may differ between a run and its resumption without changing the result. */
-const VOLATILE_KEYS = ["runDirectory", "checkpoint"];
-
 /**
  * Trains the policy on the questions.
  * @throws Error, before any work, if configuration, questions, engine and run directory do not go together; in a run,
@@ -75,7 +72,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   checkQuestions(questions, codec, config, policy.info);
 
   const { steps, seed, questionsPerStep } = config;
-  const session = await RunSession.open({ ...options, task: "train", steps, volatileKeys: VOLATILE_KEYS });
+  const rewardNames = options.rewards.map((reward) => reward.name);
+  const session = await RunSession.open({ ...options, task: "train", steps, volatileKeys: volatileKeys(config) });
   let metrics: StepMetrics | null = null;
   return session.run(async (progress) => {
     await session.evaluateIfDue(evaluate, config.evaluation.every);
@@ -89,7 +87,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 
       const stepSeconds = (performance.now() - start) / 1000;
       const generatedBefore = progress.generatedTokens;
-      metrics = stepMetrics({ groups, update, stopwatch, stepSeconds, config, generatedBefore });
+      metrics = stepMetrics({ groups, update, stopwatch, stepSeconds, config, generatedBefore, rewardNames });
       progress.optimizerSteps += update.optimizerSteps;
       progress.generatedTokens += generatedTokens(groups);
       await session.finishStep(metrics, groups, stepWarnings(groups, update));
@@ -98,6 +96,15 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     }
     return metrics;
   });
+}
+
+/**
+ * Keys that may differ between a run and its resumption: steps already done would have been the same. A longer run is
+ * such a case where the learning rate does not depend on its length.
+ */
+function volatileKeys({ optimizer }: RunConfig): string[] {
+  const always = ["runDirectory", "checkpoint", "evaluation"];
+  return optimizer.schedule === "constant" ? [...always, "steps"] : always;
 }
 
 function defaultCritic(config: RunConfig): Critic | null {
