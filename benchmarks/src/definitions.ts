@@ -41,7 +41,11 @@ export interface BenchmarkDefinition {
   readonly wantedRatio: number;
   /** Numbers after the model directory; both sides take the same. */
   readonly arguments: readonly number[];
-  readonly peerArguments?: readonly (number | string)[];
+  /**
+   * Settings of the peer that only a new process can take: arguments after the common ones. Where there are several, the
+   * fastest is found first.
+   */
+  readonly peerVariants?: readonly (readonly string[])[];
   readonly ours: string;
   readonly peer: string;
 }
@@ -74,8 +78,12 @@ export const definitions: readonly BenchmarkDefinition[] = [
     peerTitle: "TRL GRPOTrainer",
     wantedRatio: 1.4,
     arguments: [16, 8, 8, 64],
-    // All 128 completions in one micro-batch: TRL is fastest so.
-    peerArguments: [16, 8, 8, 64, 128, "sdpa"],
+    // Completions in one micro-batch, and the attention implementation.
+    peerVariants: [
+      ["128", "sdpa"],
+      ["32", "sdpa"],
+      ["128", "eager"],
+    ],
     ours: "grpo-step",
     peer: "grpo_step.py",
   },
@@ -102,9 +110,13 @@ export function oursCommand(definition: BenchmarkDefinition, options: CommandOpt
   };
 }
 
-export function peerCommand(definition: BenchmarkDefinition, options: CommandOptions): SideCommand {
+export function peerCommand(
+  definition: BenchmarkDefinition,
+  variant: readonly string[],
+  options: CommandOptions,
+): SideCommand {
   const script = join(repositoryRoot, "benchmarks", "peers", definition.peer);
-  const rest = (definition.peerArguments ?? definition.arguments).map(String);
+  const rest = [...definition.arguments.map(String), ...variant];
   const tries = { BENCH_TRIES: options.quick ? "1" : "3" };
   const env = { ...peerEnvironment, ...tries, ...threadEnvironment(options.threads) };
   return { command: python, args: [script, options.modelDirectory, ...rest], env };

@@ -55,7 +55,7 @@ const LOSS_TOLERANCE = 1e-3;
 export async function measure(definition: BenchmarkDefinition, options: MeasureOptions): Promise<BenchmarkResult> {
   const commands: Record<string, SideCommand> = {
     ours: oursCommand(definition, options),
-    peer: peerCommand(definition, options),
+    peer: peerCommand(definition, await fastestVariant(definition, options), options),
     ...(definition.name === "training" ? { sgemm: sgemmCommand(options) } : {}),
   };
   const results = await interleave(commands, options.rounds, options.onProgress);
@@ -74,6 +74,18 @@ export async function measure(definition: BenchmarkDefinition, options: MeasureO
     medianRatio: median(ratios),
     ...(results.sgemm ? { sgemm: sgemmShare(ours, peer, results.sgemm) } : {}),
   };
+}
+
+/** A quick run takes the first variant; otherwise the one with the shortest of two rounds. */
+async function fastestVariant(definition: BenchmarkDefinition, options: MeasureOptions): Promise<readonly string[]> {
+  const variants = definition.peerVariants ?? [[]];
+  if (variants.length === 1 || options.quick) return variants[0]!;
+  const commands = Object.fromEntries(
+    variants.map((variant) => [`peer with ${variant.join(" ")}`, peerCommand(definition, variant, options)]),
+  );
+  const results = await interleave(commands, 2, options.onProgress);
+  const times = Object.values(results).map(({ rounds }) => Math.min(...rounds.map((round) => round.seconds)));
+  return variants[times.indexOf(Math.min(...times))]!;
 }
 
 function requireSameWork(name: string, ours: SideResult, peer: SideResult): void {
