@@ -1,0 +1,206 @@
+/** The commands as a user runs them, on a model of a few thousand parameters. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { CliProject, runCli } from "../testing/cli-project.js";
+
+let project: CliProject;
+beforeAll(() => {
+  project = new CliProject();
+});
+afterAll(() => project.remove());
+
+describe("train", () => {
+  it("trains, tells every step in a plain line, and leaves a model", async () => {
+    const { code, stdout } = await project.run([
+      "train",
+      project.path("run.yaml"),
+      "--run-directory",
+      project.path("first"),
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^reading data …\n3 questions; loading the model …\n/);
+    expect(stdout).toMatch(/^step 1\/2 {2}reward \S+ {2}accuracy .* tokens\/s .* ETA \d+:\d\d$/m);
+    expect(stdout).not.toContain("\x1b[");
+    expect(stdout).toContain(`finished 2 steps; model in ${project.path("first/model")}`);
+    expect(existsSync(project.path("first/model/model.safetensors"))).toBe(true);
+    expect(existsSync(project.path("first/model/tokenizer.json"))).toBe(true);
+  });
+
+  it("--dry-run prints the resolved configuration and the plan, and writes nothing", async () => {
+    const argv = [
+      "train",
+      project.path("run.yaml"),
+      "--dry-run",
+      "--set",
+      "seed=7",
+      "--run-directory",
+      project.path("dry"),
+    ];
+    const { code, stdout } = await project.run(argv);
+    expect(code).toBe(0);
+    expect(stdout).toContain("Plan (nothing was started):");
+    expect(stdout).toContain("at most 6 a step, 36 tokens a step");
+    const resolved = parse(
+      stdout.slice(stdout.indexOf("\n\n"), stdout.indexOf("Plan")).replace(/^.*…$/gm, ""),
+    ) as Record<string, unknown>;
+    expect(resolved).toMatchObject({ seed: 7, checkpoint: { every: 1, keep: 2 } });
+    expect(existsSync(project.path("dry"))).toBe(false);
+  });
+
+  it("Ctrl-C ends with a checkpoint, and --resume goes on to the same weights", async () => {
+    const argv = (directory: string) => [
+      "train",
+      project.path("run.yaml"),
+      "--set",
+      "steps=3",
+      "--run-directory",
+      project.path(directory),
+    ];
+    expect((await project.run(argv("whole"))).code).toBe(0);
+
+    const controller = new AbortController();
+    const running = project.run(argv("stopped"), { signal: controller.signal });
+    while (!existsSync(project.path("stopped/metrics.jsonl"))) await new Promise((resolve) => setTimeout(resolve, 2));
+    controller.abort();
+    const stopped = await running;
+    expect(stopped.code).toBe(130);
+    expect(stopped.stdout).toMatch(/stopped after step \d; continue with --resume/);
+    expect(existsSync(project.path("stopped/model"))).toBe(false);
+
+    const resumed = await project.run(["train", "--resume", project.path("stopped")]);
+    expect(resumed.code).toBe(0);
+    expect(resumed.stdout).toMatch(/continuing after step [12] of 3/);
+    const weights = (directory: string) => readFileSync(project.path(directory, "model/model.safetensors"));
+    expect(weights("stopped").equals(weights("whole"))).toBe(true);
+  });
+
+  it("says which run to resume if it is not told", async () => {
+    const { code, stderr } = await project.run(["train", "--resume"]);
+    expect([code, stderr]).toEqual([2, "error: --resume needs the run to continue, e.g. --resume runs/my-run\n"]);
+  });
+});
+
+describe("eval", () => {
+  it("prints a table, a summary as JSON, and every response", async () => {
+    const argv = [
+      "eval",
+      project.path("run.yaml"),
+      "--files",
+      project.path("data.jsonl"),
+      "--samples",
+      "4",
+      "--greedy",
+    ];
+    const table = await project.run([
+      ...argv,
+      "--set",
+      "reward.correctAt=0.9",
+      "--out",
+      project.path("responses.jsonl"),
+    ]);
+    expect(table.code).toBe(0);
+    expect(table.stdout).toMatch(
+      /^source\s+questions\s+pass@1\s+pass@2\s+pass@4\s+greedy\s+never solved\s+reward\nall\s+3 /,
+    );
+    const lines = readFileSync(project.path("responses.jsonl"), "utf8").trim().split("\n");
+    expect(lines).toHaveLength(3);
+    expect(JSON.parse(lines[0]!)).toMatchObject({ id: "data#0", responses: [{}, {}, {}, {}], greedy: {} });
+
+    const json = await project.run([...argv, "--json"]);
+    const summary = JSON.parse(json.stdout) as { questions: number; passAt: { k: number }[] };
+    expect(summary.questions).toBe(3);
+    expect(summary.passAt.map(({ k }) => k)).toEqual([1, 2, 4]);
+  });
+
+  it("takes a finished run: its configuration and its model", async () => {
+    const { code, stderr } = await project.run(["eval", project.path("first")]);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining("evaluation.files names no questions; set it, or give --files"),
+    ]);
+    expect((await project.run(["eval", project.path("first"), "--files", project.path("data.jsonl")])).code).toBe(0);
+  });
+});
+
+describe("sample", () => {
+  const model = () => ["sample", "--model", project.path("first/model"), "--max-tokens", "4"];
+
+  it("takes prompts from arguments, a file or standard input", async () => {
+    const json = (stdout: string) =>
+      stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as { prompt: string; sample: number; tokens: number });
+    const fromArguments = await project.run([...model(), "--json", "--count", "2", "ab", "cd"]);
+    expect(json(fromArguments.stdout).map(({ prompt, sample }) => [prompt, sample])).toEqual([
+      ["ab", 0],
+      ["ab", 1],
+      ["cd", 0],
+      ["cd", 1],
+    ]);
+    writeFileSync(project.path("prompts.txt"), "ab\n\ncd\n");
+    const fromFile = await project.run([...model(), "--json", "--count", "2", "--file", project.path("prompts.txt")]);
+    expect(fromFile.stdout).toBe(fromArguments.stdout);
+    const fromInput = await project.run([...model(), "--json", "--count", "2"], { stdin: "ab\n" });
+    expect(json(fromInput.stdout)).toEqual(json(fromArguments.stdout).slice(0, 2));
+  });
+
+  it.each([
+    [["x"], ["--top-p", "2"], "--top-p is 2; it must be in (0, 1]"],
+    [[], [], "no prompt; give one as an argument, with --file, or on standard input"],
+    [
+      ["y".repeat(62)],
+      [],
+      "prompt 1 has 62 tokens; with --max-tokens 4 it does not fit the context of 64. Use --max-tokens 2 or less",
+    ],
+    [["x"], ["--temperature", "hot"], "It must be a number of at least 0."],
+  ])("%j %j is refused", async (prompts, options, message) => {
+    const { code, stderr } = await project.run([...model(), ...options, ...prompts]);
+    expect(stderr).toContain(message);
+    expect(code).toBe(2);
+  });
+});
+
+describe("sft", () => {
+  it("trains on pairs and leaves a model", async () => {
+    project.write("pairs.jsonl", '{"prompt":"a","response":"b"}\n{"prompt":"c","response":"d"}\n');
+    project.write(
+      "sft.yaml",
+      "engine: { type: embedded, model: { config: model/config.json }, threads: 1 }\ndata: { files: pairs.jsonl, format: plain }\nsteps: 2\nbatchSize: 2\n",
+    );
+    const { code, stdout } = await project.run([
+      "sft",
+      project.path("sft.yaml"),
+      "--run-directory",
+      project.path("sft"),
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^step 2\/2 {2}loss /m);
+    expect(existsSync(project.path("sft/model/model.safetensors"))).toBe(true);
+  });
+});
+
+describe("help", () => {
+  it.each(["train", "sft", "sample", "eval", "doctor", "presets", "schema"])(
+    "%s --help shows how to use it",
+    async (command) => {
+      const { code, stdout } = await runCli([command, "--help"]);
+      expect(code).toBe(0);
+      expect(stdout).toContain(`Usage: critique-grpo ${command}`);
+      expect(stdout.length).toBeGreaterThan(300);
+    },
+  );
+
+  it("documents the exit codes", async () => {
+    expect((await runCli(["--help"])).stdout).toContain("Exit codes: 0 done, 1 a run failed, 2 wrong arguments");
+    expect((await runCli([])).code).toBe(2);
+  });
+
+  it("prints presets and a JSON Schema", async () => {
+    expect((await runCli(["presets"])).stdout).toMatch(/^grpo .*\ndr-grpo .*\ncritique-grpo .*/);
+    expect(parse((await runCli(["presets", "grpo"])).stdout)).toMatchObject({ algorithm: { advantage: "mean-std" } });
+    const schema = JSON.parse((await runCli(["schema"])).stdout) as { properties: object };
+    expect(Object.keys(schema.properties)).toContain("refinement");
+  });
+});
