@@ -95,7 +95,7 @@ export class RunSession {
         signal?.throwIfAborted();
         metrics = await loop(progress);
       } catch (error) {
-        if (signal?.aborted !== true) throw error;
+        if (!isAbort(error, signal)) throw error;
         await this.#saveCheckpoint();
         await this.#emit({ type: "run-interrupted", step: progress.step });
         return { step: progress.step, interrupted: true, metrics, model: null };
@@ -195,4 +195,13 @@ export class RunSession {
     await this.#directory?.record(event);
     for (const sink of this.#options.sinks ?? []) await sink(event);
   }
+}
+
+/**
+ * Whether an error is the answer to the signal. Any other error, even of an aborted run, may have come in the middle of
+ * an update: weights as they are then must not become a checkpoint.
+ */
+function isAbort(error: unknown, signal: AbortSignal | undefined): boolean {
+  if (signal?.aborted !== true) return false;
+  return error === signal.reason || (error instanceof Error && error.name === "AbortError");
 }

@@ -233,6 +233,22 @@ describe("resuming", () => {
     }
   });
 
+  it("takes no checkpoint of half an update, even where the signal is aborted", async () => {
+    const runDirectory = newDirectory();
+    const abort = new AbortController();
+    const policy = copyPolicy();
+    // The second mini-batch of the third step.
+    breakAt("forwardBackward", 6)(policy);
+    const sink = (event: RunEvent) => {
+      if (event.type === "phase" && event.phase === "update") abort.abort();
+    };
+    const late = (event: RunEvent) => (event.step === 2 ? sink(event) : undefined);
+    const run = train(options(policy, { ...settings, runDirectory, sinks: [late], signal: abort.signal }));
+    await expect(run).rejects.toThrow(Killed);
+    expect(await readStatus(runDirectory)).toMatchObject({ state: "failed", step: 2 });
+    expect(await listRunCheckpoints(runDirectory)).toEqual([2]);
+  });
+
   it("does no training where the run is finished", async () => {
     const runDirectory = newDirectory();
     await train(options(copyPolicy(), { runDirectory }));
