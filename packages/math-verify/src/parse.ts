@@ -131,31 +131,48 @@ export function findAnswer(response: string, options: ResolvedOptions, role: "go
   for (const candidate of findCandidates(response, options).slice(0, MAX_TRIES)) {
     const answer = parseCandidate(candidate);
     if (answer.node !== null) {
-      // The text of the best match remains the fallback for comparison as text.
-      return first === null || options.extractionMode === "first_match" ? answer : answer;
+      return answer;
     }
     if (first === null && answer.text.trim() !== "") first = answer;
     if (options.extractionMode === "first_match") break;
   }
   if (first !== null) return first;
+  if (
+    role === "prediction" &&
+    latex &&
+    options.withoutAnchor &&
+    response.length <= 200 &&
+    response.trim().split(/\s+/).length <= 3
+  )
+    return parseAnswer(response);
   if (role === "gold" && options.withoutAnchor && response.trim() !== "" && response.length <= 400)
     return parseAnswer(response);
   return bare;
 }
 
-/** A text that is itself an answer: without delimiters and without prose. */
+/** A text that is itself an answer: without prose, and for a prediction without delimiters. */
 function bareAnswer(response: string, role: "gold" | "prediction"): Answer | null {
   if (response.length > 2000) return null;
   const text = response.trim();
   if (text === "") return null;
-  const delimited = DELIMITERS.test(text);
-  if (role === "gold" && delimited && /^\$[^$]+\$(?:\s*,\s*\$[^$]+\$)*\.?$/.test(text)) return null;
-  if (delimited) return null;
-  if (!looksLikeMathematics(toAsciiWords(text))) return role === "gold" ? null : null;
-  return parseAnswer(text);
+  if (!DELIMITERS.test(text)) return looksLikeMathematics(withoutUnits(text)) ? parseAnswer(text) : null;
+  if (FRAMED.test(text)) return null;
+  // Connected or broken dollars ("$1$ and $2$", "$221,$8$") are one answer when nothing but mathematics remains.
+  const outside = text.replace(/(?<!\\)\$[^$]*\$/g, " ");
+  const isMathematics =
+    (CONNECTIVES_ONLY.test(outside) || !ANY_WORD.test(outside)) &&
+    looksLikeMathematics(withoutUnits(text.replaceAll("$", " ")));
+  const hasCondition = role === "gold" && CONDITIONED.test(text);
+  return isMathematics || hasCondition ? parseAnswer(text) : null;
 }
 
-function toAsciiWords(text: string): string {
+const CONNECTIVES_ONLY = /^(?:[\s,;.$%\d]|\band\b|\bor\b|\bpercent\b|\bpct\b)*$/;
+const ANY_WORD = /(?<!\\[a-zA-Z]*)[a-zA-Z]{2,}/;
+const FRAMED = /\\boxed|\\fbox|\\\(|\\\[/;
+/** "$f(x)=ax$, where $a$ is …". */
+const CONDITIONED = /^\$[^$]+\$\s*,?\s*(?:where|for|with|if|when|such that)\b/;
+
+function withoutUnits(text: string): string {
   return text.replace(
     /\b(?:cm|mm|km|kg|meters?|miles?|inches|feet|units?|dollars?|cents?|hours?|minutes?|seconds?|days?|years?)\b/g,
     " ",

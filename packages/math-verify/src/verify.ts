@@ -55,7 +55,8 @@ function verifyResolved(gold: string, prediction: string, options: ResolvedOptio
   return { correct: false, outcome: "incorrect", reason, ...texts };
 }
 
-function matches(expected: Answer, found: Answer, options: ResolvedOptions): boolean {
+/** Whether two parsed answers are equal in some reading of each. */
+export function matches(expected: Answer, found: Answer, options: ResolvedOptions): boolean {
   if (expected.node === null || found.node === null) return false;
   if (equalAnswers(expected.node, found.node, options)) return true;
   const golds: readonly Node[] = [expected.node, ...expected.alternatives];
@@ -77,4 +78,23 @@ export function checkGold(
   const answer = findAnswer(gold, resolveOptions(options), "gold");
   if (answer === null) return { verifiable: false, reason: "no answer found" };
   return answer.node === null ? { verifiable: false, reason: answer.problem } : { verifiable: true, reason: "" };
+}
+
+/**
+ * Compares two answers that are already parsed, with neither extraction nor parsing: for one gold
+ * against many predictions, or in inner loops.
+ */
+export function compareAnswers(gold: Answer, prediction: Answer, options: VerifyOptions = {}): Verdict {
+  const texts = { gold: gold.text, prediction: prediction.text };
+  if (gold.node === null)
+    return { correct: false, outcome: "unverifiable", reason: `gold cannot be parsed: ${gold.problem}`, ...texts };
+  if (prediction.node === null)
+    return {
+      correct: false,
+      outcome: "incorrect",
+      reason: `prediction cannot be parsed: ${prediction.problem}`,
+      ...texts,
+    };
+  const correct = matches(gold, prediction, resolveOptions(options));
+  return { correct, outcome: correct ? "correct" : "incorrect", reason: correct ? "equal" : "not equal", ...texts };
 }

@@ -49,7 +49,12 @@ function equal(goldIn: Node, predictionIn: Node, options: CompareOptions): boole
     const goldIsEquation = isEquation(gold);
     const predictionIsEquation = isEquation(prediction);
     // The prediction follows the form of the gold: x = 2 answers 2, and 2 answers x = 2.
-    if (predictionIsEquation && !goldIsEquation && !isRelations(gold))
+    if (
+      predictionIsEquation &&
+      !goldIsEquation &&
+      !isRelations(gold) &&
+      !isNormalForm(prediction as NodeOf<"relation">)
+    )
       return equal(gold, lastOperand(prediction as NodeOf<"relation">), options);
     const isMembership = goldIsEquation && (gold as NodeOf<"relation">).operators.includes("in");
     if (goldIsEquation && !predictionIsEquation && (isMembership || !isRelations(prediction)) && isAssignment(gold))
@@ -69,6 +74,15 @@ function equal(goldIn: Node, predictionIn: Node, options: CompareOptions): boole
   if (isCollection(gold) || isCollection(prediction) || hasSigns(gold) || hasSigns(prediction))
     return compareCollections(gold, prediction, options);
   return compareSingle(gold, prediction, options);
+}
+
+/** `5x + 3y - 2 = 0` is an equation to be solved, not a way to state the value 0. */
+function isNormalForm(node: NodeOf<"relation">): boolean {
+  const [left] = node.operands;
+  const right = lastOperand(node);
+  return (
+    left?.kind === "add" && right.kind === "number" && right.value.numerator === 0n && factsOf(left).symbols.size > 0
+  );
 }
 
 /** A value alone in braces is that value. */
@@ -104,6 +118,10 @@ function isCollection(node: Node): boolean {
     node.kind === "namedSet" ||
     node.kind === "setBuilder"
   );
+}
+
+function isList(node: Node): boolean {
+  return node.kind === "list" && node.items.length > 1;
 }
 
 function isSetLike(node: Node): boolean {
@@ -185,6 +203,9 @@ function compareCollections(gold: Node, prediction: Node, options: CompareOption
   if (hasDistinctNames(gold) && !predictionMembers.some((item) => item.kind === "relation")) {
     return sameSequence(goldMembers, predictionMembers, options);
   }
+  const namesDiffer = hasDistinctNames(gold) || hasDistinctNames(prediction);
+  const listAgainstOne = isList(gold) !== isList(prediction) && (!isCollection(gold) || !isCollection(prediction));
+  if ((namesDiffer || listAgainstOne) && goldMembers.length !== predictionMembers.length) return false;
   if (goldMembers.length === 0 || predictionMembers.length === 0)
     return goldMembers.length === predictionMembers.length;
   return sameMembers(goldMembers, predictionMembers, options);

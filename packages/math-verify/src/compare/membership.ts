@@ -74,7 +74,8 @@ function valueAt(node: Node, x: number, set: RealSet): number {
 }
 
 function near(a: number, b: number): boolean {
-  return a === b || Math.abs(a - b) <= 1e-9 * Math.max(1, Math.abs(a), Math.abs(b));
+  if (a === b) return true;
+  return Number.isFinite(a) && Number.isFinite(b) && Math.abs(a - b) <= 1e-9 * Math.max(1, Math.abs(a), Math.abs(b));
 }
 
 /** Whether the real number x belongs to the set; null where the question has no answer. */

@@ -23,8 +23,8 @@ export function equalValues(gold: Node, prediction: Node, tolerance: Tolerance):
     return equalNumbers(a.value, b.value, a.decimal || b.decimal, tolerance);
   const first = factsOf(a);
   const second = factsOf(b);
-  for (const [left, right] of readings(first, second)) {
-    if (equalUnder(a, b, first, second, left, right, tolerance)) return true;
+  for (const reading of readings(first, second)) {
+    if (equalUnder(a, b, first, second, reading, tolerance)) return true;
   }
   return equalWithUnitAsSymbol(gold, prediction, tolerance);
 }
@@ -49,43 +49,29 @@ export function stripQuantity(node: Node): Node {
 }
 
 /**
- * The readings to try. A percent sign or degree mark on one side only is read as a unit or as a factor;
- * on both sides it is read alike.
+ * The readings to try. A percent sign on one side only is read as a factor or as a unit, on both sides
+ * alike; a logarithm without base is decimal or natural. Degrees are a unit: 90° is 90, not π/2.
  */
-function readings(a: Facts, b: Facts): (readonly [Reading, Reading])[] {
-  if (!a.hasPercent && !b.hasPercent && !a.hasDegrees && !b.hasDegrees && !a.hasBareLog && !b.hasBareLog)
-    return PLAIN_PAIR;
-  const result: (readonly [Reading, Reading])[] = [];
-  for (const percentIsUnit of a.hasPercent !== b.hasPercent ? [false, true] : [false]) {
-    for (const degreesAreUnit of a.hasDegrees !== b.hasDegrees ? [true, false] : [true]) {
-      for (const naturalLog of a.hasBareLog || b.hasBareLog ? [false, true] : [false]) {
-        const reading = { percentIsUnit, degreesAreUnit, naturalLog };
-        result.push([reading, reading]);
-      }
-    }
-  }
-  return result;
+function readings(a: Facts, b: Facts): readonly Reading[] {
+  const percents = a.hasPercent === b.hasPercent ? [false] : [false, true];
+  const logarithms = a.hasBareLog || b.hasBareLog ? [false, true] : [false];
+  if (percents.length === 1 && logarithms.length === 1) return PLAIN;
+  return percents.flatMap((percentIsUnit) =>
+    logarithms.map((naturalLog) => ({ ...PLAIN_READING, percentIsUnit, naturalLog })),
+  );
 }
 
-const PLAIN_PAIR: (readonly [Reading, Reading])[] = [[PLAIN_READING, PLAIN_READING]];
+const PLAIN: readonly Reading[] = [PLAIN_READING];
 
-function equalUnder(
-  a: Node,
-  b: Node,
-  factsA: Facts,
-  factsB: Facts,
-  readingA: Reading,
-  readingB: Reading,
-  tolerance: Tolerance,
-): boolean {
+function equalUnder(a: Node, b: Node, factsA: Facts, factsB: Facts, reading: Reading, tolerance: Tolerance): boolean {
   const symbolic =
     factsA.symbols.size > 0 || factsB.symbols.size > 0 || factsA.hasUnknownFunction || factsB.hasUnknownFunction;
-  if (symbolic) return equalFunctions(a, b, factsA, factsB, readingA, readingB, tolerance);
-  const exactA = exactValue(a, readingA);
-  const exactB = exactValue(b, readingB);
+  if (symbolic) return equalFunctions(a, b, factsA, factsB, reading, tolerance);
+  const exactA = exactValue(a, reading);
+  const exactB = exactValue(b, reading);
   const decimal = isDecimal(a) || isDecimal(b);
   if (exactA !== null && exactB !== null) return equalNumbers(exactA, exactB, decimal, tolerance);
-  return equalConstants(a, b, readingA, readingB, decimal, tolerance);
+  return equalConstants(a, b, reading, decimal, tolerance);
 }
 
 /** Whether the whole answer is one number written as a decimal, and so perhaps rounded. */
@@ -136,19 +122,12 @@ function pointFor(reading: Reading, symbols: ReadonlyMap<string, Complex>, real:
 
 const NO_SYMBOLS: ReadonlyMap<string, Complex> = new Map();
 
-function equalConstants(
-  a: Node,
-  b: Node,
-  readingA: Reading,
-  readingB: Reading,
-  decimal: boolean,
-  tolerance: Tolerance,
-): boolean {
-  let x = evaluateAt(a, pointFor(readingA, NO_SYMBOLS, true, 1));
-  let y = evaluateAt(b, pointFor(readingB, NO_SYMBOLS, true, 1));
+function equalConstants(a: Node, b: Node, reading: Reading, decimal: boolean, tolerance: Tolerance): boolean {
+  let x = evaluateAt(a, pointFor(reading, NO_SYMBOLS, true, 1));
+  let y = evaluateAt(b, pointFor(reading, NO_SYMBOLS, true, 1));
   if (Number.isNaN(x.re) || Number.isNaN(y.re)) {
-    x = evaluateAt(a, pointFor(readingA, NO_SYMBOLS, false, 1));
-    y = evaluateAt(b, pointFor(readingB, NO_SYMBOLS, false, 1));
+    x = evaluateAt(a, pointFor(reading, NO_SYMBOLS, false, 1));
+    y = evaluateAt(b, pointFor(reading, NO_SYMBOLS, false, 1));
   }
   if (!isDefined(x) || !isDefined(y)) return sameStructure(a, b) || (isInfinite(a) && isInfinite(b) && x.re === y.re);
   if (close(x, y, tolerance)) return true;
@@ -181,8 +160,7 @@ function equalFunctions(
   b: Node,
   factsA: Facts,
   factsB: Facts,
-  readingA: Reading,
-  readingB: Reading,
+  reading: Reading,
   tolerance: Tolerance,
 ): boolean {
   if (sameStructure(a, b)) return true;
@@ -194,8 +172,8 @@ function equalFunctions(
     let agreed = 0;
     for (let attempt = 0; attempt < ATTEMPTS && agreed < POINTS_NEEDED; attempt++) {
       const symbols = samplePoint(names, integers, attempt, real || attempt % 2 === 0);
-      const x = evaluateAt(a, pointFor(readingA, symbols, real, attempt));
-      const y = evaluateAt(b, pointFor(readingB, symbols, real, attempt));
+      const x = evaluateAt(a, pointFor(reading, symbols, real, attempt));
+      const y = evaluateAt(b, pointFor(reading, symbols, real, attempt));
       if (!isDefined(x) || !isDefined(y)) continue;
       // A point where cancellation leaves no digits decides nothing.
       if (

@@ -27,10 +27,26 @@ export function findCandidates(response: string, options: ResolvedOptions): Cand
   const plain = expr ? findPlain(text) : [];
   for (const anchor of findAnchors(text)) addAnchored(text, anchor, spans, latex, expr, candidates);
   if (options.withoutAnchor) {
-    for (const span of spans.slice(-32)) candidates.push({ kind: "latex", priority: 300, ...span });
+    for (const span of withoutConditions(text, spans.slice(-32)))
+      candidates.push({ kind: "latex", priority: 300, ...span });
     for (const span of plain.slice(-32)) candidates.push(fromPlain(span, 300));
   }
   return candidates.sort((a, b) => a.priority - b.priority || b.end - a.end || a.start - b.start);
+}
+
+const CONDITION = /\b(?:where|such that|for (?:all|any|some|every|each))\b/;
+const SENTENCE_END = /\.\s|[!?\n]/;
+
+/** Leaves out formulas that only qualify an earlier one in the same sentence: "$f(x)=ax$, where $a$ is …". */
+function withoutConditions(text: string, spans: readonly Span[]): readonly Span[] {
+  let qualifies = false;
+  return spans.filter((span, index) => {
+    const previous = spans[index - 1];
+    const between = previous === undefined ? "\n" : text.slice(previous.end, Math.min(span.start, previous.end + 400));
+    if (SENTENCE_END.test(between)) qualifies = false;
+    else if (CONDITION.test(between)) qualifies = true;
+    return !qualifies;
+  });
 }
 
 function fromPlain(span: PlainSpan, priority: number): Candidate {
@@ -73,6 +89,8 @@ interface Anchor {
   readonly window: number;
 }
 
+/** The marks of GSM8K: "#### 18", "A: 18". */
+const LAST_LINE = /(?<=^|\n)[ \t]*(?:####|A:)[ \t]*/g;
 const ANSWER = /(final\s+)?answer/gi;
 
 function findAnchors(text: string): Anchor[] {
@@ -82,6 +100,10 @@ function findAnchors(text: string): Anchor[] {
   for (let match = ANSWER.exec(text); match !== null; match = ANSWER.exec(text)) {
     positions.push({ at: match.index, final: match[1] !== undefined, end: match.index + match[0].length });
     if (positions.length > 4 * MAX_ANCHORS) positions.splice(0, 2 * MAX_ANCHORS);
+  }
+  LAST_LINE.lastIndex = Math.max(0, text.length - 4000);
+  for (let match = LAST_LINE.exec(text); match !== null; match = LAST_LINE.exec(text)) {
+    anchors.push({ priority: 100, at: match.index + match[0].length, window: 4 });
   }
   for (const { final, end } of positions.slice(-MAX_ANCHORS)) {
     const after = text.slice(end, end + 120);
@@ -146,11 +168,14 @@ function addSentence(text: string, anchor: Anchor, candidates: Candidate[]): voi
   if (match === null) return;
   const line = match[1]!.replace(/\s*\*+\s*$/, "");
   const sentence = /^(.*?)(?:\.\s+[A-Z"(].*|[.,;!?\s]*)$/.exec(line)?.[1] ?? line;
-  if (sentence === "" || !looksLikeMathematics(sentence)) return;
+  const isFormula = looksLikeMathematics(sentence);
+  if (sentence === "" || (!isFormula && sentence.split(/\s+/).length > 3)) return;
   const start = anchor.at + match[0].length - match[1]!.length;
+  // Words are an answer only where there is no formula or number at all: "my answer is correct".
+  const priority = isFormula && !/^[a-zA-Z\s]{2,}$/.test(sentence) ? anchor.priority : 400;
   candidates.push({
     kind: "sentence",
-    priority: anchor.priority,
+    priority,
     start,
     end: start + sentence.length,
     contents: [sentence],
@@ -173,10 +198,15 @@ const KNOWN_WORDS =
   /^(?:and|or|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|inf|infinity|arcsin|arccos|arctan|sinh|cosh|tanh|max|min|gcd|lcm|mod|percent|percentage|pct|degrees?|np|abs|floor|ceil)$/i;
 const WORD = /(?<![\\a-zA-Z])[a-zA-Z]{2,}/g;
 
+/** Short words of prose; products of letters such as "by" or "at" are not among them. */
+const SHORT_ENGLISH =
+  /(?:^|\s)(?:the|is|we|get|it|so|was|are|of|to|in|if|be|on|no|he|she|has|had|her|his|its|can|for|you|not|but|how|all|our|out|any|who|yes|let|my|me|do|did|see|use)(?=\s|$|[.,;:!?])/i;
+
 /** Whether a bare text reads as a formula rather than as prose: no words beyond names of functions. */
 export function looksLikeMathematics(text: string): boolean {
   if (text.length > 2000) return false;
   const plain = text.replace(/\\(?:text\w*|mathrm|mbox|operatorname|begin|end)\s*\{[^{}]*\}/g, " ");
+  if (SHORT_ENGLISH.test(plain)) return false;
   const words = plain.match(WORD) ?? [];
   const prose = words.filter((word) => !KNOWN_WORDS.test(word) && (word.length > 3 || !/[\d\\^_=+*/()-]/.test(plain)));
   if (prose.length === 0) return true;

@@ -34,6 +34,11 @@ export function findEnvironments(text: string): Span[] {
     const percent: boolean[] = [];
     let end = afterPercent(text, first.end, percent);
     index++;
+    while (index < environments.length && continues(text, contents.at(-1)!, end, environments[index]!)) {
+      contents[contents.length - 1] += environments[index]!.content;
+      end = environments[index]!.end;
+      index++;
+    }
     while (index < environments.length && contents.length < MAX_CONNECTED) {
       CONNECTIVE.lastIndex = end;
       const match = CONNECTIVE.exec(text);
@@ -46,6 +51,11 @@ export function findEnvironments(text: string): Span[] {
     spans.push({ start: first.start, end, contents, percent });
   }
   return spans;
+}
+
+/** A formula broken over two environments: "$x +$ $y$". */
+function continues(text: string, content: string, end: number, next: Environment): boolean {
+  return next.start - end < 4 && /[+\-=]\s*$/.test(content) && text.slice(end, next.start).trim() === "";
 }
 
 /** The position after a percent sign or word, if one follows. */

@@ -100,6 +100,8 @@ export function parseFunction(cursor: Cursor, name: FunctionName): Node {
     } else if (cursor.accept("'")) primed += "'";
     else break;
   }
+  // m_{\max}: a name, not a function without its argument.
+  if (exponent === null && base === null && !startsArgument(cursor)) return { kind: "symbol", name };
   if (primed !== "") return { kind: "symbol", name: `${name}${primed}` };
   const args = parseArguments(cursor, name);
   let applied: FunctionName = name;
@@ -115,6 +117,12 @@ export function parseFunction(cursor: Cursor, name: FunctionName): Node {
         ? { kind: "apply", name: `${applied}_`, args: [base, ...args] }
         : { kind: "call", name: applied, args };
   return exponent === null ? call : { kind: "power", base: call, exponent };
+}
+
+function startsArgument(cursor: Cursor): boolean {
+  return (
+    startsPrimary(cursor) || cursor.isMark("-") || cursor.isMark("+") || cursor.isMark("|") || cursor.isMark("\\pm")
+  );
 }
 
 const INVERSES: Partial<Record<FunctionName, FunctionName>> = {
