@@ -3,6 +3,8 @@ import type { SftSettings } from "critique-grpo";
 import type { SplitSizes } from "./data.js";
 
 export interface Plan {
+  /** Too short to learn anything: a warm-up that did not converge is trained on all the same. */
+  readonly rehearsal: boolean;
   readonly sizes: SplitSizes;
   readonly warmUp: WarmUpPlan;
   /** Overrides of the two YAML files, as after `--set`. */
@@ -18,12 +20,14 @@ export interface WarmUpPlan {
 }
 
 export const FULL_PLAN: Plan = {
+  rehearsal: false,
   sizes: { train: 512, heldOut: 512, outOfDistribution: 256 },
   warmUp: { steps: 450, batchSize: 64, extensionSteps: 150, maxExtensions: 4 },
   overrides: [],
 };
 
 export const QUICK_PLAN: Plan = {
+  rehearsal: true,
   sizes: { train: 32, heldOut: 32, outOfDistribution: 16 },
   warmUp: { steps: 10, batchSize: 16, extensionSteps: 5, maxExtensions: 1 },
   overrides: ["steps=3", "questionsPerStep=8", "evaluation.every=2", "evaluation.limit=16"],
