@@ -1,27 +1,28 @@
 import { elementCount, resolveShape, type Shape } from "../graph/index.js";
 import type { Tensor } from "../runtime/types.js";
 
+export type FloatTensor = Tensor & { readonly data: Float32Array };
+
 /**
  * Named float buffers that grow to the largest size asked for and are then reused, so that a step allocates nothing.
  * What a buffer holds is only meaningful between the run that writes it and the runs that read it.
  */
 export class BufferPool {
   private readonly buffers = new Map<string, Float32Array>();
+  /** Changes whenever a buffer moved: bound runs of an older generation point to memory that is no longer used. */
+  generation = 0;
 
   /** A tensor of a shape on the buffer of a name. Asking for the name again gives the same memory. */
-  tensor(
-    name: string,
-    shape: Shape,
-    sizes: Readonly<Record<string, number>>,
-  ): Tensor & { readonly data: Float32Array } {
+  tensor(name: string, shape: Shape, sizes: Readonly<Record<string, number>>): FloatTensor {
     const resolved = resolveShape(shape, sizes);
     const count = elementCount(resolved);
     let buffer = this.buffers.get(name);
     if (!buffer || buffer.length < count) {
       buffer = new Float32Array(count);
       this.buffers.set(name, buffer);
+      this.generation++;
     }
-    return { type: "float32", shape: resolved, data: buffer.subarray(0, count) };
+    return float(buffer.subarray(0, count), resolved);
   }
 
   /** Bytes held. */
@@ -33,5 +34,10 @@ export class BufferPool {
 
   clear(): void {
     this.buffers.clear();
+    this.generation++;
   }
+}
+
+export function float(data: Float32Array, shape: readonly number[]): FloatTensor {
+  return { type: "float32", shape, data };
 }

@@ -1,11 +1,11 @@
 import {
   differentiate,
+  type ForwardAndBackward,
   Graph,
   linear,
   multiply,
   partition,
   rmsNorm,
-  type SavedValue,
   type Subgraph,
   subgraph,
   tokenDistribution,
@@ -13,14 +13,13 @@ import {
 } from "../graph/index.js";
 import type { ModelConfig } from "../weights/index.js";
 
-export interface HeadGraphs {
-  /** Outputs `logprob` and `entropy` [rows, 1]; nothing saved. */
+/**
+ * Forward outputs `logprob` and `entropy` [rows, 1]. Backward makes from `dlogprob` (and `dentropy`) `dhidden` and the
+ * accumulated gradients `gradient.norm` and `gradient.head`.
+ */
+export interface HeadGraphs extends ForwardAndBackward {
+  /** Forward without the values that backward reads. */
   readonly evaluation: Subgraph;
-  /** The same, and writes what backward reads. */
-  readonly forward: Subgraph;
-  /** From `dlogprob` (and `dentropy`): `dhidden` and the accumulated gradients `gradient.norm`, `gradient.head`. */
-  readonly backward: Subgraph;
-  readonly saved: readonly SavedValue[];
 }
 
 /**

@@ -21,3 +21,20 @@ export function planMicroBatches(lengths: readonly number[], tokenBudget: number
   }
   return batches;
 }
+
+/**
+ * Distributes the work over lanes that run side by side: micro-batches small enough that every lane gets a share, each
+ * given to the lane with the least work so far. Like the micro-batches, it depends on the lengths alone.
+ */
+export function planLanes(lengths: readonly number[], tokenBudget: number, laneCount: number): readonly MicroBatch[][] {
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const rounds = Math.max(1, Math.ceil(total / (tokenBudget * laneCount)));
+  const evenBudget = Math.min(tokenBudget, Math.ceil(total / (rounds * laneCount)));
+  const lanes = Array.from({ length: laneCount }, () => ({ batches: [] as MicroBatch[], work: 0 }));
+  for (const batch of planMicroBatches(lengths, evenBudget)) {
+    const lane = lanes.reduce((least, other) => (other.work < least.work ? other : least));
+    lane.batches.push(batch);
+    lane.work += batch.members.length * batch.time;
+  }
+  return lanes.map(({ batches }) => batches);
+}

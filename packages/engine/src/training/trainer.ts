@@ -1,44 +1,55 @@
-import { embeddingName } from "../model/index.js";
-import type { RunOptions } from "../runtime/types.js";
+import { availableParallelism } from "node:os";
 import type {
   ForwardBackwardOptions,
   ForwardBackwardResult,
   TokenLogprobs,
   TokenLoss,
-  TokenLossResult,
   TokenSequence,
 } from "../types.js";
 import type { ModelConfig, ParameterStore } from "../weights/index.js";
-import { Head, type HeadRows } from "./head.js";
-import { type MicroBatch, planMicroBatches } from "./micro-batches.js";
-import { Trunk, type TrunkBatch } from "./trunk.js";
+import { GradientArena } from "./gradients.js";
+import { HeadPlan } from "./head.js";
+import { checkedLoss, type EvaluatedSequence, inputLength, Lane, type Pass } from "./lane.js";
+import { type MicroBatch, planLanes } from "./micro-batches.js";
+import { Sessions } from "./sessions.js";
+import { TrunkPlan } from "./trunk.js";
 
 /** Padded tokens in a micro-batch: small enough that a layer's activations stay near the caches. */
 export const DEFAULT_MICRO_BATCH_TOKENS = 1024;
 
-export interface EvaluatedSequences {
-  readonly results: readonly { readonly current: TokenLogprobs; readonly loss: number }[];
-  readonly tokens: number;
-  readonly paddedTokens: number;
+/** Lanes run on libuv's thread pool, which has four threads. */
+const MAX_LANES = 4;
+/** Every lane but the first has a gradient arena of its own: above this they share the work inside each operation. */
+const MAX_LANE_GRADIENT_BYTES = 512 * 1024 * 1024;
+
+export interface TrainerOptions {
+  /** Cores to use; default: all. */
+  readonly threads?: number | undefined;
+  readonly headChunkElements?: number;
 }
 
-type LossOf<S> = (sequence: S, current: TokenLogprobs) => TokenLossResult;
-
 /**
- * Forward and backward over micro-batches. The token loss is any function, so a micro-batch runs in four phases:
- * layers, head (log-probabilities, entropies), the loss in JavaScript, then head and layers backwards.
+ * Forward and backward over micro-batches, which are spread over lanes: on few cores, one core a lane scales better
+ * than every operation split in two, because nothing waits for the other core.
  */
 export class Trainer {
-  private readonly trunk: Trunk;
-  private readonly head: Head;
+  private readonly sessions: Sessions;
+  private readonly trunkPlan: TrunkPlan;
+  private readonly headPlan: HeadPlan;
+  private readonly laneCount: number;
+  private readonly lanes: Lane[] = [];
 
   constructor(
     private readonly config: ModelConfig,
     private readonly parameters: ParameterStore,
-    options: { readonly threads?: number | undefined; readonly headChunkElements?: number } = {},
+    options: TrainerOptions = {},
   ) {
-    this.trunk = new Trunk(config, parameters, options.threads);
-    this.head = new Head(config, parameters, options.threads, options.headChunkElements);
+    const threads = options.threads ?? availableParallelism();
+    const affordable = (threads - 1) * parameters.data.byteLength <= MAX_LANE_GRADIENT_BYTES;
+    this.laneCount = threads <= MAX_LANES && affordable ? threads : 1;
+    this.sessions = new Sessions({ threads, parallelism: this.laneCount > 1 ? "caller" : "pool" });
+    this.trunkPlan = new TrunkPlan(config, parameters, this.sessions);
+    this.headPlan = new HeadPlan(config, this.sessions, options.headChunkElements);
   }
 
   async logprobs(sequences: readonly TokenSequence[], options: ForwardBackwardOptions): Promise<TokenLogprobs[]> {
@@ -53,6 +64,7 @@ export class Trainer {
     options: ForwardBackwardOptions,
   ): Promise<ForwardBackwardResult<S>> {
     const { results, tokens, paddedTokens } = await this.run(sequences, tokenLoss, options);
+    for (const { gradients } of this.lanes.slice(1)) gradients.flushTo(this.parameters.gradients);
     return {
       loss: results.reduce((sum, { loss }) => sum + loss, 0),
       sequences: sequences.map((sequence, index) => ({ sequence, ...results[index]! })),
@@ -62,17 +74,17 @@ export class Trainer {
   }
 
   close(): void {
-    this.trunk.close();
-    this.head.close();
+    for (const lane of this.lanes) lane.close();
+    this.sessions.close();
   }
 
   private async run<S extends TokenSequence>(
     sequences: readonly S[],
-    tokenLoss: LossOf<S> | undefined,
+    tokenLoss: TokenLoss<S> | undefined,
     options: ForwardBackwardOptions,
-  ): Promise<EvaluatedSequences> {
+  ) {
     const { temperature = 1, microBatchTokens = DEFAULT_MICRO_BATCH_TOKENS, signal } = options;
-    const results: { current: TokenLogprobs; loss: number }[] = new Array(sequences.length);
+    const results: EvaluatedSequence[] = new Array(sequences.length);
     const active = sequences.flatMap((sequence, index) => {
       if (sequence.response.length > 0) return [index];
       const current = { logprobs: new Float32Array(0), entropies: new Float32Array(0) };
@@ -80,162 +92,48 @@ export class Trainer {
       return [];
     });
     const lengths = active.map((index) => inputLength(sequences[index]!));
-    let tokens = 0;
-    let paddedTokens = 0;
-    for (const batch of planMicroBatches(lengths, microBatchTokens)) {
-      const members = batch.members.map((member) => active[member]!);
-      await this.runMicroBatch(
-        sequences,
-        { ...batch, members },
-        tokenLoss,
-        temperature,
-        signal ? { signal } : {},
-        results,
-      );
-      for (const member of batch.members) tokens += lengths[member]!;
-      paddedTokens += members.length * batch.time;
-    }
-    return { results, tokens, paddedTokens };
+    const plan = planLanes(lengths, microBatchTokens, this.laneCount).map((batches) =>
+      batches.map((batch) => ({ ...batch, members: batch.members.map((member) => active[member]!) })),
+    );
+    await this.runLanes({ sequences, tokenLoss, temperature, results }, plan, signal);
+    return {
+      results,
+      tokens: lengths.reduce((sum, length) => sum + length, 0),
+      paddedTokens: plan.flat().reduce((sum, { members, time }) => sum + members.length * time, 0),
+    };
   }
 
-  private async runMicroBatch<S extends TokenSequence>(
-    sequences: readonly S[],
-    { members, time }: MicroBatch,
-    tokenLoss: LossOf<S> | undefined,
-    temperature: number,
-    run: RunOptions,
-    results: { current: TokenLogprobs; loss: number }[],
+  /** Returns when every lane has ended; the first failure stops the others. */
+  private async runLanes<S extends TokenSequence>(
+    pass: Pass<S>,
+    plan: readonly (readonly MicroBatch[])[],
+    signal: AbortSignal | undefined,
   ): Promise<void> {
-    const batch: TrunkBatch = { batch: members.length, time };
-    const rows = members.map((index) => sequences[index]!);
-    const training = tokenLoss !== undefined;
-    this.embed(rows, this.trunk.input(batch).data, time);
-    const hidden = await this.trunk.forward(batch, training, run);
+    const stop = new AbortController();
+    const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const failures: unknown[] = [];
+    await Promise.all(
+      plan.map(async (batches, index) => {
+        try {
+          for (const batch of batches) await this.lane(index).run(pass, batch, { signal: signals });
+        } catch (error) {
+          failures.push(error);
+          stop.abort();
+        }
+      }),
+    );
+    if (failures.length === 0) return;
+    for (const { gradients } of this.lanes.slice(1)) gradients.data.fill(0);
+    throw failures[0];
+  }
 
-    const spans = lossSpans(rows, time);
-    const headRows = this.head.rows(spans.reduce((sum, { count }) => sum + count, 0));
-    gatherLossRows(rows, spans, hidden.data, headRows, this.config.hiddenSize);
-    await this.head.forward(headRows, temperature, training, run);
-
-    let withEntropy = false;
-    let offset = 0;
-    for (const [row, { count }] of spans.entries()) {
-      const current = {
-        logprobs: headRows.logprobs.slice(offset, offset + count),
-        entropies: headRows.entropies.slice(offset, offset + count),
-      };
-      const index = members[row]!;
-      results[index] = { current, loss: 0 };
-      if (tokenLoss) {
-        const result = checkedLoss(tokenLoss, rows[row]!, current, index);
-        results[index].loss = result.loss;
-        headRows.logprobGradients.set(result.logprobGradient, offset);
-        if (result.entropyGradient) {
-          withEntropy = true;
-          headRows.entropyGradients.set(result.entropyGradient, offset);
-        } else headRows.entropyGradients.fill(0, offset, offset + count);
-      }
-      offset += count;
+  private lane(index: number): Lane {
+    while (this.lanes.length <= index) {
+      const { gradients, data } = this.parameters;
+      // Frozen models have no gradients; their lanes never touch an arena.
+      const own = this.lanes.length === 0 || gradients.length === 0 ? gradients : new Float32Array(data.length);
+      this.lanes.push(new Lane(this.config, this.trunkPlan, this.headPlan, new GradientArena(this.parameters, own)));
     }
-    if (!training) return;
-
-    await this.head.backward(headRows, temperature, withEntropy, run);
-    const outputGradient = this.trunk.outputGradient(batch).data;
-    outputGradient.fill(0);
-    scatterLossRows(spans, headRows, outputGradient, this.config.hiddenSize);
-    const inputGradient = await this.trunk.backward(batch, run);
-    this.addEmbeddingGradients(rows, inputGradient.data, time);
+    return this.lanes[index]!;
   }
-
-  /** Writes each token's embedding to its row; padding is zero. */
-  private embed(sequences: readonly TokenSequence[], x: Float32Array, time: number): void {
-    const { hiddenSize } = this.config;
-    const table = this.parameters.get(embeddingName).data;
-    for (const [row, sequence] of sequences.entries()) {
-      const start = row * time;
-      const length = inputLength(sequence);
-      for (let position = 0; position < length; position++) {
-        const token = inputToken(sequence, position);
-        x.set(table.subarray(token * hiddenSize, (token + 1) * hiddenSize), (start + position) * hiddenSize);
-      }
-      x.fill(0, (start + length) * hiddenSize, (start + time) * hiddenSize);
-    }
-  }
-
-  private addEmbeddingGradients(sequences: readonly TokenSequence[], dx: Float32Array, time: number): void {
-    const { hiddenSize } = this.config;
-    const { gradient } = this.parameters.get(embeddingName);
-    for (const [row, sequence] of sequences.entries()) {
-      const length = inputLength(sequence);
-      for (let position = 0; position < length; position++) {
-        const to = inputToken(sequence, position) * hiddenSize;
-        const from = (row * time + position) * hiddenSize;
-        for (let i = 0; i < hiddenSize; i++) gradient[to + i]! += dx[from + i]!;
-      }
-    }
-  }
-}
-
-/** The last response token is predicted but never read. */
-function inputLength({ prompt, response }: TokenSequence): number {
-  return prompt.length + response.length - 1;
-}
-
-function inputToken({ prompt, response }: TokenSequence, position: number): number {
-  return position < prompt.length ? prompt[position]! : response[position - prompt.length]!;
-}
-
-interface LossSpan {
-  /** First row of the hidden states whose prediction carries loss, and how many follow. */
-  readonly start: number;
-  readonly count: number;
-}
-
-function lossSpans(sequences: readonly TokenSequence[], time: number): LossSpan[] {
-  return sequences.map(({ prompt, response }, row) => ({
-    start: row * time + prompt.length - 1,
-    count: response.length,
-  }));
-}
-
-function gatherLossRows(
-  sequences: readonly TokenSequence[],
-  spans: readonly LossSpan[],
-  hidden: Float32Array,
-  rows: HeadRows,
-  hiddenSize: number,
-): void {
-  let offset = 0;
-  for (const [row, { start, count }] of spans.entries()) {
-    rows.hidden.set(hidden.subarray(start * hiddenSize, (start + count) * hiddenSize), offset * hiddenSize);
-    const { response } = sequences[row]!;
-    for (let i = 0; i < count; i++) rows.targets[offset + i] = BigInt(response[i]!);
-    offset += count;
-  }
-}
-
-function scatterLossRows(spans: readonly LossSpan[], rows: HeadRows, hidden: Float32Array, hiddenSize: number): void {
-  let offset = 0;
-  for (const { start, count } of spans) {
-    hidden.set(rows.hidden.subarray(offset * hiddenSize, (offset + count) * hiddenSize), start * hiddenSize);
-    offset += count;
-  }
-}
-
-function checkedLoss<S extends TokenSequence>(
-  tokenLoss: LossOf<S>,
-  sequence: S,
-  current: TokenLogprobs,
-  index: number,
-): TokenLossResult {
-  const result = tokenLoss(sequence, current);
-  const expected = sequence.response.length;
-  for (const key of ["logprobGradient", "entropyGradient"] as const) {
-    const actual = result[key]?.length ?? (key === "entropyGradient" ? expected : 0);
-    if (actual !== expected)
-      throw new Error(
-        `The token loss of sequence ${index} returned ${actual} values in ${key}; its response has ${expected} tokens.`,
-      );
-  }
-  return result;
 }

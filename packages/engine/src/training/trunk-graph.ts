@@ -1,8 +1,8 @@
 import {
   differentiate,
+  type ForwardAndBackward,
   Graph,
   partition,
-  type SavedValue,
   type Subgraph,
   subgraph,
   type Value,
@@ -19,13 +19,6 @@ export const trunkInputs = {
   mask: "mask",
   start: "start",
 };
-
-export interface TrunkGraphs {
-  readonly forward: Subgraph;
-  readonly backward: Subgraph;
-  /** Activations that forward writes and backward reads. */
-  readonly saved: readonly SavedValue[];
-}
 
 interface TrunkGraph {
   readonly graph: Graph;
@@ -63,7 +56,7 @@ export const gradientOutput = (name: string) => `gradient.${name}`;
 export const accumulatorInput = (name: string) => `accumulator.${name}`;
 
 /** Training: outputs `y`; then, from `dy`, `dx` and the accumulated gradient of every weight. */
-export function trainingTrunk(config: ModelConfig, parameters: ParameterStore["parameters"]): TrunkGraphs {
+export function trainingTrunk(config: ModelConfig, parameters: ParameterStore["parameters"]): ForwardAndBackward {
   const { graph, x, y, weights } = buildTrunk(config, parameters);
   const forwardNodes = graph.nodes.length;
   const withRespectTo = new Map<Value, Value | undefined>([[x, undefined]]);

@@ -1,9 +1,10 @@
-import { type Subgraph, serialiseModel } from "../graph/index.js";
+import type { ForwardAndBackward } from "../graph/index.js";
 import { rotaryTables } from "../model/index.js";
-import { createSession } from "../runtime/index.js";
-import type { RunOptions, Session, Tensor } from "../runtime/types.js";
+import type { RunOptions, Tensor } from "../runtime/types.js";
 import type { ModelConfig, ParameterStore } from "../weights/index.js";
-import { BufferPool } from "./buffers.js";
+import { BufferPool, type FloatTensor, float } from "./buffers.js";
+import type { GradientArena } from "./gradients.js";
+import { BoundRuns, type Sessions } from "./sessions.js";
 import { accumulatorInput, evaluationTrunk, gradientOutput, trainingTrunk, trunkInputs } from "./trunk-graph.js";
 
 export interface TrunkBatch {
@@ -12,118 +13,29 @@ export interface TrunkBatch {
   readonly time: number;
 }
 
-export type FloatTensor = Tensor & { readonly data: Float32Array };
-
-const float = (data: Float32Array, shape: readonly number[]): FloatTensor => ({ type: "float32", shape, data });
-const integer = (values: readonly number[]): Tensor => ({
-  type: "int64",
-  shape: [values.length],
-  data: BigInt64Array.from(values, BigInt),
-});
-
-/** The decoder layers: embedded tokens → hidden states, and back. Sessions are made when first needed. */
-export class Trunk {
-  private readonly sessions = new Map<string, Session>();
-  private readonly graphs: ReturnType<typeof trainingTrunk>;
-  private readonly buffers = new BufferPool();
+/** The decoder layers' graphs and tables: shared by all lanes. */
+export class TrunkPlan {
+  readonly layerParameters: readonly string[];
+  private trainingGraphs: ForwardAndBackward | undefined;
   private readonly masks = new Map<number, Tensor>();
   private rotary: Readonly<Record<string, Tensor>> = {};
   private rotaryPositions = 0;
 
   constructor(
-    private readonly config: ModelConfig,
-    private readonly parameters: ParameterStore,
-    private readonly threads: number | undefined,
+    readonly config: ModelConfig,
+    readonly store: ParameterStore,
+    readonly sessions: Sessions,
   ) {
-    this.graphs = trainingTrunk(config, parameters.parameters);
+    this.layerParameters = [...store.parameters.keys()].filter((name) => name.startsWith("model.layers."));
   }
 
-  /** The buffer for the embedded tokens of a batch: [batch × time, hidden]. */
-  input(batch: TrunkBatch): FloatTensor {
-    return this.buffers.tensor("x", ["tokens", this.config.hiddenSize], sizesOf(batch));
+  get graphs(): ForwardAndBackward {
+    this.trainingGraphs ??= trainingTrunk(this.config, this.store.parameters);
+    return this.trainingGraphs;
   }
 
-  /** The buffer for ∂loss/∂hidden of a batch, to be filled before `backward`. */
-  outputGradient(batch: TrunkBatch): FloatTensor {
-    return this.buffers.tensor("dy", ["tokens", this.config.hiddenSize], sizesOf(batch));
-  }
-
-  /** Runs the layers on `input(batch)`. With `save`, keeps what `backward` needs until the next call. */
-  async forward(batch: TrunkBatch, save: boolean, options: RunOptions): Promise<FloatTensor> {
-    const sizes = sizesOf(batch);
-    const y = this.buffers.tensor("y", ["tokens", this.config.hiddenSize], sizes);
-    const fetches: Record<string, Tensor> = { y };
-    if (save)
-      for (const { output, value } of this.graphs.saved)
-        fetches[output] ??= this.buffers.tensor(value.name, value.shape, sizes);
-    const session = save
-      ? this.session("training forward", () => this.graphs.forward)
-      : this.session("evaluation", () => evaluationTrunk(this.config, this.parameters.parameters));
-    await session.run(this.feeds(session, batch), fetches, options);
-    return y;
-  }
-
-  /** From `outputGradient(batch)`: returns ∂loss/∂x and adds the weights' gradients to their accumulators. */
-  async backward(batch: TrunkBatch, options: RunOptions): Promise<FloatTensor> {
-    const sizes = sizesOf(batch);
-    const session = this.session("training backward", () => this.graphs.backward);
-    const saved: Record<string, Tensor> = { dy: this.outputGradient(batch) };
-    for (const { value } of this.graphs.saved) saved[value.name] = this.buffers.tensor(value.name, value.shape, sizes);
-    const dx = this.buffers.tensor("dx", ["tokens", this.config.hiddenSize], sizes);
-    const fetches: Record<string, Tensor> = { dx };
-    for (const name of session.outputNames) {
-      const parameter = this.parameters.parameters.get(name.slice(gradientOutput("").length));
-      if (parameter) fetches[name] = float(parameter.gradient, parameter.shape);
-    }
-    await session.run(this.feeds(session, batch, saved), fetches, options);
-    return dx;
-  }
-
-  close(): void {
-    for (const session of this.sessions.values()) session.close();
-    this.sessions.clear();
-    this.buffers.clear();
-  }
-
-  private session(name: string, part: () => Subgraph): Session {
-    let session = this.sessions.get(name);
-    if (!session) {
-      session = createSession(serialiseModel(part()), {
-        name: `decoder layers, ${name}`,
-        ...(this.threads === undefined ? {} : { threads: this.threads }),
-      });
-      this.sessions.set(name, session);
-    }
-    return session;
-  }
-
-  /** The tensors a session asks for: weights and accumulators are the arenas themselves. */
-  private feeds(
-    session: Session,
-    batch: TrunkBatch,
-    more: Readonly<Record<string, Tensor>> = {},
-  ): Record<string, Tensor> {
-    const { parameters } = this.parameters;
-    const known: Record<string, Tensor> = {
-      ...more,
-      ...this.rotaryFeeds(batch.time),
-      [trunkInputs.x]: this.input(batch),
-      [trunkInputs.batchTime]: integer([batch.batch, batch.time, -1]),
-      [trunkInputs.start]: integer([0]),
-      [trunkInputs.mask]: this.mask(batch.time),
-    };
-    const feeds: Record<string, Tensor> = {};
-    for (const name of session.inputNames) {
-      const weight = parameters.get(name);
-      const accumulated = parameters.get(name.slice(accumulatorInput("").length));
-      if (weight) feeds[name] = float(weight.data, weight.shape);
-      else if (accumulated) feeds[name] = float(accumulated.gradient, accumulated.shape);
-      else feeds[name] = known[name]!;
-    }
-    return feeds;
-  }
-
-  private rotaryFeeds(time: number): Readonly<Record<string, Tensor>> {
+  /** cos and sin for at least `time` positions. */
+  rotaryFeeds(time: number): Readonly<Record<string, Tensor>> {
     if (this.rotaryPositions < time) {
       this.rotaryPositions = Math.max(time, 2 * this.rotaryPositions);
       const { cosine, sine } = rotaryTables(this.config.inverseFrequencies, this.rotaryPositions);
@@ -133,7 +45,7 @@ export class Trunk {
     return this.rotary;
   }
 
-  private mask(time: number): Tensor {
+  mask(time: number): Tensor {
     let mask = this.masks.get(time);
     if (!mask) {
       const data = new Float32Array(time * time);
@@ -148,6 +60,95 @@ export class Trunk {
   }
 }
 
+/** The decoder layers of one lane: embedded tokens → hidden states, and back. */
+export class Trunk {
+  private readonly buffers = new BufferPool();
+  private readonly runs = new BoundRuns();
+
+  constructor(
+    private readonly plan: TrunkPlan,
+    private readonly gradients: GradientArena,
+  ) {}
+
+  /** The buffer for the embedded tokens of a batch: [batch × time, hidden]. */
+  input(batch: TrunkBatch): FloatTensor {
+    return this.rows("x", batch);
+  }
+
+  /** The buffer for ∂loss/∂hidden of a batch, to be filled before `backward`. */
+  outputGradient(batch: TrunkBatch): FloatTensor {
+    return this.rows("dy", batch);
+  }
+
+  /** Runs the layers on `input(batch)`. With `save`, keeps what `backward` needs until the next call. */
+  async forward(batch: TrunkBatch, save: boolean, options: RunOptions): Promise<FloatTensor> {
+    const { plan } = this;
+    const session = save
+      ? plan.sessions.get("decoder layers, training forward", () => plan.graphs.forward)
+      : plan.sessions.get("decoder layers, evaluation", () => evaluationTrunk(plan.config, plan.store.parameters));
+    const run = this.runs.get(`${save ? "forward" : "evaluation"} ${keyOf(batch)}`, this.generation, session, () => {
+      const fetches: Record<string, Tensor> = { y: this.rows("y", batch) };
+      if (save)
+        for (const { output, value } of plan.graphs.saved)
+          fetches[output] ??= this.buffers.tensor(value.name, value.shape, sizesOf(batch));
+      return { feeds: this.feeds(batch), fetches };
+    });
+    await run.run(options);
+    return this.rows("y", batch);
+  }
+
+  /** From `outputGradient(batch)`: returns ∂loss/∂x and adds the weights' gradients to the lane's accumulators. */
+  async backward(batch: TrunkBatch, options: RunOptions): Promise<FloatTensor> {
+    const { plan } = this;
+    const session = plan.sessions.get("decoder layers, training backward", () => plan.graphs.backward);
+    const run = this.runs.get(`backward ${keyOf(batch)}`, this.generation, session, () => {
+      const feeds = this.feeds(batch);
+      const fetches: Record<string, Tensor> = { dx: this.rows("dx", batch) };
+      feeds.dy = this.outputGradient(batch);
+      for (const { value } of plan.graphs.saved)
+        feeds[value.name] = this.buffers.tensor(value.name, value.shape, sizesOf(batch));
+      for (const name of plan.layerParameters) {
+        const gradient = this.gradients.gradient(name);
+        feeds[accumulatorInput(name)] = gradient;
+        fetches[gradientOutput(name)] = gradient;
+      }
+      return { feeds, fetches };
+    });
+    await run.run(options);
+    return this.rows("dx", batch);
+  }
+
+  close(): void {
+    this.runs.clear();
+    this.buffers.clear();
+  }
+
+  private readonly generation = () => this.buffers.generation;
+
+  private rows(name: string, batch: TrunkBatch): FloatTensor {
+    return this.buffers.tensor(name, ["tokens", this.plan.config.hiddenSize], sizesOf(batch));
+  }
+
+  /** Everything the graphs may ask for beside activations: weights are the arena itself. */
+  private feeds(batch: TrunkBatch): Record<string, Tensor> {
+    const feeds: Record<string, Tensor> = {
+      ...this.plan.rotaryFeeds(batch.time),
+      [trunkInputs.x]: this.input(batch),
+      [trunkInputs.batchTime]: integers([batch.batch, batch.time, -1]),
+      [trunkInputs.start]: integers([0]),
+      [trunkInputs.mask]: this.plan.mask(batch.time),
+    };
+    for (const name of this.plan.layerParameters) feeds[name] = this.gradients.weight(name);
+    return feeds;
+  }
+}
+
 function sizesOf({ batch, time }: TrunkBatch): Readonly<Record<string, number>> {
   return { batch, time, tokens: batch * time };
+}
+
+const keyOf = ({ batch, time }: TrunkBatch) => `${batch}×${time}`;
+
+function integers(values: readonly number[]): Tensor {
+  return { type: "int64", shape: [values.length], data: BigInt64Array.from(values, BigInt) };
 }

@@ -2,6 +2,7 @@ import { addedTo } from "../differentiate.js";
 import type { Value } from "../graph.js";
 import { type Dimension, fixedDimension, formatShape, type Shape } from "../shape.js";
 import { add } from "./elementwise.js";
+import { transpose } from "./shape.js";
 
 export interface MatMulOptions {
   /** Read the last two axes of a (of b) the other way round. */
@@ -25,7 +26,8 @@ export function linear(x: Value, weight: Value, bias?: Value): Value {
       gradient
         ? [
             (previous) => gemm(gradient, weight, { c: previous }),
-            (previous) => gemm(gradient, x, { transposeA: true, c: previous }),
+            // ONNX Runtime's GEMM loses a quarter of its speed on a transposed left operand; a transpose is cheaper.
+            (previous) => gemm(transpose(gradient, [1, 0]), x, { c: previous }),
             (previous) => sumRows(gradient, previous),
           ]
         : [],

@@ -1,0 +1,30 @@
+import type { Parameter, ParameterStore } from "../weights/index.js";
+import { type FloatTensor, float } from "./buffers.js";
+
+/**
+ * Where a lane accumulates: the store's own gradient arena, or one of the same layout. Lanes run at the same time, so
+ * each needs its own; they are summed in the order of the lanes, whichever ends first.
+ */
+export class GradientArena {
+  constructor(
+    readonly store: ParameterStore,
+    readonly data: Float32Array,
+  ) {}
+
+  weight(name: string): FloatTensor {
+    const { data, shape } = this.store.get(name);
+    return float(data, shape);
+  }
+
+  gradient(name: string): FloatTensor {
+    const { offset, data, shape }: Parameter = this.store.get(name);
+    return float(this.data.subarray(offset, offset + data.length), shape);
+  }
+
+  /** Moves everything to another arena: adds it there and clears it here. */
+  flushTo(target: Float32Array): void {
+    const source = this.data;
+    for (let i = 0; i < source.length; i++) target[i]! += source[i]!;
+    source.fill(0);
+  }
+}

@@ -1,0 +1,70 @@
+import { type Subgraph, serialiseModel } from "../graph/index.js";
+import { type BoundRun, createSession } from "../runtime/index.js";
+import type { Session, SessionOptions, Tensor } from "../runtime/types.js";
+
+/** Sessions by name, made when first needed and shared by all lanes. */
+export class Sessions {
+  private readonly sessions = new Map<string, Session>();
+
+  constructor(private readonly options: SessionOptions) {}
+
+  get(name: string, part: () => Subgraph): Session {
+    let session = this.sessions.get(name);
+    if (!session) {
+      // The graphs are written as they should run. ONNX Runtime's rewriting would even undo a choice: it folds the
+      // transposes of weight gradients into their products, which makes those slower.
+      session = createSession(serialiseModel(part()), { ...this.options, graphOptimization: "disabled", name });
+      this.sessions.set(name, session);
+    }
+    return session;
+  }
+
+  close(): void {
+    for (const session of this.sessions.values()) session.close();
+    this.sessions.clear();
+  }
+}
+
+/** Runs bound to their buffers, kept for the batch shapes that come again. */
+export class BoundRuns {
+  private readonly runs = new Map<string, BoundRun>();
+  private generation = -1;
+
+  constructor(private readonly limit = 32) {}
+
+  /**
+   * @param generation of the buffers: a change drops what was bound to older ones
+   * @param tensors called on a miss, with the session's input and output names in mind
+   */
+  get(
+    key: string,
+    generation: () => number,
+    session: Session,
+    tensors: () => { feeds: Readonly<Record<string, Tensor>>; fetches: Readonly<Record<string, Tensor>> },
+  ): BoundRun {
+    const known = this.generation === generation() ? this.runs.get(key) : undefined;
+    if (known) return known;
+    const { feeds, fetches } = tensors();
+    if (this.generation !== generation()) {
+      this.clear();
+      this.generation = generation();
+    }
+    if (this.runs.size >= this.limit) {
+      const [oldest, run] = this.runs.entries().next().value!;
+      run.close();
+      this.runs.delete(oldest);
+    }
+    const run = session.bind(pick(feeds, session.inputNames), pick(fetches, session.outputNames));
+    this.runs.set(key, run);
+    return run;
+  }
+
+  clear(): void {
+    for (const run of this.runs.values()) run.close();
+    this.runs.clear();
+  }
+}
+
+function pick(tensors: Readonly<Record<string, Tensor>>, names: readonly string[]): Record<string, Tensor> {
+  return Object.fromEntries(names.map((name) => [name, tensors[name]!]));
+}
