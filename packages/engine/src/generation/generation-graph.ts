@@ -19,12 +19,16 @@ import {
   layerPrefix,
 } from "../model/index.js";
 import { type ModelConfig, parameterLayout } from "../weights/index.js";
+import { withExternalInitializers } from "./external-initializers.js";
 
 /** Names of the cache of a layer: as inputs (what is there) and outputs (with the new tokens; the same memory). */
 export const pastKeyName = (layer: number) => `past_key.${layer}`;
 export const pastValueName = (layer: number) => `past_value.${layer}`;
 export const presentKeyName = (layer: number) => `present_key.${layer}`;
 export const presentValueName = (layer: number) => `present_value.${layer}`;
+
+/** How the weights come into a session: with every run, or once as constants that ONNX Runtime prepares. */
+export type WeightKind = "feeds" | "constants";
 
 /**
  * The model that continues sequences, for ONNX Runtime on the CPU. It serves both phases: prefill (whole right-padded
@@ -42,11 +46,13 @@ export const presentValueName = (layer: number) => `present_value.${layer}`;
  *
  * Outputs besides the caches: `logits` [outputs, vocabulary], divided by the temperature, and `probabilities`, their
  * softmax.
+ * @param weightKind "constants": the weights are external initializers instead of inputs.
  */
-export function generationModel(config: ModelConfig): Uint8Array {
+export function generationModel(config: ModelConfig, weightKind: WeightKind): Uint8Array {
   const graph = new Graph();
+  const specifications = parameterLayout(config).flat();
   const weights = new Map<string, Value>();
-  for (const { name, shape } of parameterLayout(config).flat()) weights.set(name, graph.input(name, shape));
+  for (const { name, shape } of specifications) weights.set(name, graph.input(name, shape));
   const ids = graph.input("ids", ["tokens"], "int32");
   const lastRows = graph.input("lastRows", ["outputs"], "int32");
   const inverseTemperatures = graph.input("inverseTemperatures", ["outputs", 1]);
@@ -64,7 +70,11 @@ export function generationModel(config: ModelConfig): Uint8Array {
   const hidden = rmsNorm(last, weights.get(finalNormName)!, config.normEpsilon);
   const logits = multiply(linear(hidden, weights.get(headName(config))!), inverseTemperatures);
   const probabilities = graph.node("Softmax", [logits], [{ shape: logits.shape }], { attributes: { axis: -1n } })[0]!;
-  return serialiseModel(subgraph(graph, { logits, probabilities, ...caches }));
+  const part = subgraph(graph, { logits, probabilities, ...caches });
+  if (weightKind === "feeds") return serialiseModel(part);
+  const isWeight = new Set(weights.values());
+  const model = serialiseModel({ ...part, inputs: part.inputs.filter((input) => !isWeight.has(input)) });
+  return withExternalInitializers(model, specifications);
 }
 
 /**

@@ -1,30 +1,71 @@
 import { rotaryTables } from "../model/index.js";
 import { type BoundRun, createSession, type Session, type Tensor } from "../runtime/index.js";
 import type { ModelConfig, ParameterStore } from "../weights/index.js";
-import { generationModel, rotatesSeparately } from "./generation-graph.js";
+import { fingerprint } from "./fingerprint.js";
+import { generationModel, rotatesSeparately, type WeightKind } from "./generation-graph.js";
 import type { KeyValueCache } from "./key-value-cache.js";
 
-/** The graph of `generationModel` with the live weights of a parameter store as feeds. */
+/** Weights as constants pay from here on: below, making a session costs more than it saves. */
+const MIN_CONSTANT_PARAMETERS = 2_000_000;
+/** ONNX Runtime keeps a second copy of constant weights. */
+const MAX_CONSTANT_PARAMETERS = 256_000_000;
+
+/**
+ * The graph of `generationModel` with the weights of a parameter store. Which kind of weights is used depends on the
+ * size of the model alone, never on the work: the two round differently.
+ */
 export class GenerationModel {
   readonly config: ModelConfig;
-  readonly #session: Session;
+  readonly #parameters: ParameterStore;
+  readonly #weightKind: WeightKind;
+  readonly #modelBytes: Uint8Array;
   readonly #weights: Readonly<Record<string, Tensor>>;
+  #session: Session | undefined;
+  /** Of the weights that the session has as constants. */
+  #fingerprint = "";
   #tables: { readonly positions: number; readonly feeds: Readonly<Record<string, Tensor>> } | undefined;
 
   constructor(config: ModelConfig, parameters: ParameterStore) {
     this.config = config;
-    this.#session = createSession(generationModel(config), { name: "generation", parallelism: "caller" });
+    this.#parameters = parameters;
+    const { parameterCount } = parameters;
+    const constant = parameterCount >= MIN_CONSTANT_PARAMETERS && parameterCount <= MAX_CONSTANT_PARAMETERS;
+    this.#weightKind = constant ? "constants" : "feeds";
+    this.#modelBytes = generationModel(config, this.#weightKind);
     this.#weights = Object.fromEntries(
       [...parameters.parameters.values()].map(({ name, shape, data }) => [name, { type: "float32", shape, data }]),
     );
   }
 
+  /**
+   * Makes sure that the next runs use the weights as they are now. Weights that are feeds always are; constants need
+   * another session after a change: all runs bound before are closed then.
+   * @returns whether bound runs are closed.
+   */
+  refresh(): boolean {
+    const constant = this.#weightKind === "constants";
+    const current = constant ? fingerprint(this.#parameters.data) : "";
+    if (this.#session !== undefined && current === this.#fingerprint) return false;
+    this.close();
+    this.#fingerprint = current;
+    this.#session = createSession(this.#modelBytes, {
+      name: "generation",
+      parallelism: "caller",
+      // The level above prepares layouts for convolutions.
+      graphOptimization: "extended",
+      ...(constant ? { initializers: this.#weights } : {}),
+    });
+    return true;
+  }
+
   /** Ties a batch of `rows` × `time` tokens to its buffers and to the first `rows` slots of a cache. */
   bind(buffers: BatchBuffers, cache: KeyValueCache, rows: number, time: number): BoundRun {
-    const feeds: Record<string, Tensor> = { ...this.#weights, ...this.#rotaryTables(cache.capacity) };
+    const feeds: Record<string, Tensor> = { ...this.#rotaryTables(cache.capacity) };
+    if (this.#weightKind === "feeds") Object.assign(feeds, this.#weights);
     const fetches: Record<string, Tensor> = {};
     buffers.bindTo(feeds, fetches, rows, time);
     cache.bindTo(feeds, fetches, rows);
+    if (this.#session === undefined) throw new Error("The generation model has not been refreshed");
     return this.#session.bind(feeds, fetches);
   }
 
@@ -43,7 +84,8 @@ export class GenerationModel {
   }
 
   close(): void {
-    this.#session.close();
+    this.#session?.close();
+    this.#session = undefined;
   }
 }
 

@@ -3,7 +3,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { SampledSequence, SampleRequest } from "../types.js";
-import { loadCheckpoint, type ModelConfig, type ParameterStore } from "../weights/index.js";
+import {
+  initializeParameters,
+  loadCheckpoint,
+  type ModelConfig,
+  type ParameterStore,
+  parseModelConfig,
+} from "../weights/index.js";
 import { Generator, type GeneratorOptions } from "./generator.js";
 import { cacheBytes } from "./key-value-cache.js";
 
@@ -165,6 +171,23 @@ describe("one model", () => {
     await expect(collect(generator.generate([greedy]))).rejects.toThrow("logits are not finite");
     copy.data.set(parameters.data);
     expect(await collect(generator.generate([greedy]))).toEqual(before);
+  });
+
+  test("a model that is large enough for constant weights keeps all of this", async () => {
+    const wide = parseModelConfig({ ...config.original, vocab_size: 32768, tie_word_embeddings: false });
+    const store = initializeParameters(wide, 3);
+    expect(store.parameterCount).toBeGreaterThan(2_000_000);
+    const generator = new Generator(wide, store, { threads: 2 });
+    open.push(generator);
+    const requests = [request({ maxTokens: 4, count: 17 }), request({ maxTokens: 5, prompt: [9], seed: 2 })];
+    const together = await collect(generator.generate(requests));
+    const [alone] = await collect(generator.generate([requests[1]!]));
+    expect(together.at(-1)).toEqual({ ...alone!, requestIndex: 1 });
+    store.get("lm_head.weight").data.reverse();
+    const [changed] = await collect(generator.generate([requests[1]!]));
+    expect(changed!.tokens).not.toEqual(alone!.tokens);
+    store.get("lm_head.weight").data.reverse();
+    expect(await collect(generator.generate([requests[1]!]))).toEqual([alone]);
   });
 
   test("sequences come as they finish, not all at the end", async () => {

@@ -134,9 +134,10 @@ export class Generator {
     const maxActive = Math.ceil(wanted / laneCount);
 
     this.#model ??= new GenerationModel(config, this.#parameters);
+    if (this.#model.refresh()) for (const lane of this.#lanes) lane.unbind();
     const fits = this.#lanes.every((lane) => lane.slots >= maxActive && lane.capacity >= capacity);
     if (!fits || this.#lanes.length < laneCount) {
-      for (const lane of this.#lanes) lane.close();
+      for (const lane of this.#lanes) lane.unbind();
       // The old buffers must not be reachable while the new ones are made.
       this.#lanes = [];
       for (let index = 0; index < laneCount; index++) this.#lanes.push(new Lane(this.#model, maxActive, capacity));
@@ -148,7 +149,7 @@ export class Generator {
   close(): void {
     if (this.#state === "busy") throw new Error("The generator is generating; stop that before closing it");
     this.#state = "closed";
-    for (const lane of this.#lanes) lane.close();
+    for (const lane of this.#lanes) lane.unbind();
     this.#lanes = [];
     this.#model?.close();
     this.#model = undefined;

@@ -160,7 +160,8 @@ export class Lane {
     this.#stepMs = performance.now() - start;
   }
 
-  close(): void {
+  /** Forgets the bound runs; buffers stay. */
+  unbind(): void {
     for (const run of this.#runs.values()) run.close();
     this.#runs.clear();
   }

@@ -88,7 +88,7 @@ const STATUS_FUNCTIONS = {
   BindOutput: [137, "void *", "str", "void *"],
   SetGlobalIntraOpNumThreads: [147, "void *", "int"],
   SetGlobalInterOpNumThreads: [148, "void *", "int"],
-  SetGlobalSpinControl: [149, "void *", "int"],
+  AddExternalInitializers: [210, "void *", "void *", "void *", "size_t"],
 } as const satisfies Record<string, readonly [number, ...string[]]>;
 
 /** The same for functions that release one object and return nothing. */
@@ -152,7 +152,7 @@ function loadLibrary(): Library {
   if (api === null) {
     throw new Error(`${location.path} (version ${getVersion()}) does not offer version ${API_VERSION} of the C API`);
   }
-  const table = koffi.decode(api, "void *", 160) as bigint[];
+  const table = koffi.decode(api, "void *", 211) as bigint[];
   const bind = (index: number, result: string, parameters: string[]) =>
     koffi.decode(table[index]!, koffi.proto(result, parameters)) as NativeFunction;
   const status = Object.fromEntries(
@@ -202,7 +202,6 @@ function openEnvironment(threads: number): Environment {
   try {
     check(status.SetGlobalIntraOpNumThreads(threading, threads));
     check(status.SetGlobalInterOpNumThreads(threading, 1));
-    check(status.SetGlobalSpinControl(threading, process.env.CRITIQUE_GRPO_SPIN === "0" ? 0 : 1));
     environment = {
       pointer: output(status.CreateEnvWithGlobalThreadPools, LOG_LEVEL_ERROR, "critique-grpo", threading),
       threads,
@@ -226,8 +225,38 @@ export function libraryFacts(): { path: string; version: string; providers: stri
 }
 
 /** An address that stays valid as long as the caller keeps the array: typed arrays' memory does not move. */
-function addressOf(data: TensorData | Uint8Array): bigint | null {
+function addressOf(data: TensorData | BigUint64Array): bigint | null {
   return data.byteLength === 0 ? null : koffi.address(data);
+}
+
+/** Tensors of ONNX Runtime over memory of the caller, kept alive until `release`. */
+class TensorValues {
+  readonly #values: bigint[] = [];
+  /** Holds the arrays behind the values: ONNX Runtime only knows their addresses. */
+  readonly #memory: unknown[] = [];
+
+  create(tensor: Tensor): bigint {
+    const shape = BigInt64Array.from(tensor.shape, BigInt);
+    this.#memory.push(tensor.data);
+    const value = output(
+      library!.status.CreateTensorWithDataAsOrtValue,
+      environment!.memoryInfo,
+      // ONNX Runtime wants an address even for an empty tensor.
+      addressOf(tensor.data) ?? outCellAddress,
+      tensor.data.byteLength,
+      addressOf(shape) ?? outCellAddress,
+      shape.length,
+      ELEMENT_CODES[tensor.type],
+    );
+    this.#values.push(value);
+    return value;
+  }
+
+  release(): void {
+    for (const value of this.#values) library!.release.ReleaseValue(value);
+    this.#values.length = 0;
+    this.#memory.length = 0;
+  }
 }
 
 /** A loaded model. `release` must come after all its bindings' and outside of runs. */
@@ -235,6 +264,7 @@ export class NativeSession {
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
   readonly #pointer: bigint;
+  readonly #initializers = new TensorValues();
 
   constructor(modelBytes: Uint8Array, options: SessionOptions & { readonly threads: number }) {
     const { pointer: env } = openEnvironment(options.threads);
@@ -260,6 +290,7 @@ export class NativeSession {
         const path = Buffer.from(`${options.profilePrefix}\0`, encoding);
         check(status.EnableProfiling(sessionOptions, koffi.address(path)));
       }
+      this.#addInitializers(sessionOptions, options.initializers ?? {});
       this.#pointer = output(
         status.CreateSessionFromArray,
         env,
@@ -267,6 +298,9 @@ export class NativeSession {
         modelBytes.byteLength,
         sessionOptions,
       );
+    } catch (error) {
+      this.#initializers.release();
+      throw error;
     } finally {
       release.ReleaseSessionOptions(sessionOptions);
     }
@@ -280,6 +314,17 @@ export class NativeSession {
       status.SessionGetOutputName,
       status.SessionGetOutputTypeInfo,
     );
+  }
+
+  #addInitializers(sessionOptions: bigint, initializers: Readonly<Record<string, Tensor>>): void {
+    const names = Object.keys(initializers).map((name) => Buffer.from(`${name}\0`));
+    if (names.length === 0) return;
+    const namePointers = BigUint64Array.from(names, (name) => koffi.address(name));
+    const valuePointers = BigUint64Array.from(Object.values(initializers), (tensor) =>
+      this.#initializers.create(tensor),
+    );
+    const { AddExternalInitializers } = library!.status;
+    check(AddExternalInitializers(sessionOptions, addressOf(namePointers), addressOf(valuePointers), names.length));
   }
 
   #describe(count: NativeFunction, name: NativeFunction, type: NativeFunction): ValueInfo[] {
@@ -318,6 +363,7 @@ export class NativeSession {
 
   release(): void {
     library!.release.ReleaseSession(this.#pointer);
+    this.#initializers.release();
   }
 }
 
@@ -326,9 +372,7 @@ export class NativeBinding {
   readonly #session: bigint;
   readonly #binding: bigint;
   readonly #runOptions: bigint;
-  readonly #values: bigint[] = [];
-  /** Holds the arrays behind the values: ONNX Runtime only knows their addresses. */
-  readonly #memory: unknown[] = [];
+  readonly #values = new TensorValues();
 
   constructor(session: bigint, feeds: ReadonlyMap<string, Tensor>, fetches: ReadonlyMap<string, Tensor>) {
     const { status } = library!;
@@ -338,30 +382,12 @@ export class NativeBinding {
     try {
       // A terminated run would otherwise print an error; it is reported as an exception anyway.
       check(status.RunOptionsSetRunLogSeverityLevel(this.#runOptions, LOG_LEVEL_ERROR + 1));
-      for (const [name, tensor] of feeds) check(status.BindInput(this.#binding, name, this.#value(tensor)));
-      for (const [name, tensor] of fetches) check(status.BindOutput(this.#binding, name, this.#value(tensor)));
+      for (const [name, tensor] of feeds) check(status.BindInput(this.#binding, name, this.#values.create(tensor)));
+      for (const [name, tensor] of fetches) check(status.BindOutput(this.#binding, name, this.#values.create(tensor)));
     } catch (error) {
       this.release();
       throw error;
     }
-  }
-
-  #value(tensor: Tensor): bigint {
-    const shape = BigInt64Array.from(tensor.shape, BigInt);
-    // ONNX Runtime wants an address even for an empty tensor.
-    const address = addressOf(tensor.data) ?? outCellAddress;
-    this.#memory.push(tensor.data, shape);
-    const value = output(
-      library!.status.CreateTensorWithDataAsOrtValue,
-      environment!.memoryInfo,
-      address,
-      tensor.data.byteLength,
-      addressOf(shape) ?? outCellAddress,
-      shape.length,
-      ELEMENT_CODES[tensor.type],
-    );
-    this.#values.push(value);
-    return value;
   }
 
   runSync(): void {
@@ -385,8 +411,6 @@ export class NativeBinding {
     const { release } = library!;
     release.ReleaseIoBinding(this.#binding);
     release.ReleaseRunOptions(this.#runOptions);
-    for (const value of this.#values) release.ReleaseValue(value);
-    this.#values.length = 0;
-    this.#memory.length = 0;
+    this.#values.release();
   }
 }

@@ -90,11 +90,10 @@ describe("running", () => {
     const { feeds, fetches } = slowTensors();
     let ticks = 0;
     const timer = setInterval(() => ticks++, 5);
-    const start = performance.now();
     await session.run(feeds, fetches);
-    const elapsedMs = performance.now() - start;
     clearInterval(timer);
-    expect(ticks).toBeGreaterThan(elapsedMs / 5 / 4);
+    // A run that blocks lets none through.
+    expect(ticks).toBeGreaterThan(5);
     session.close();
   });
 

@@ -58,6 +58,12 @@ export interface SessionOptions {
   readonly name?: string;
   /** Records the time of every node; the trace goes to `<profilePrefix>_<date>.json`. */
   readonly profilePrefix?: string;
+  /**
+   * Data of the initializers that the model declares as external, by name. ONNX Runtime prepares constant weights for
+   * its products once, which makes runs with few rows much faster, but changes of the data show only in part: make
+   * another session instead.
+   */
+  readonly initializers?: Readonly<Record<string, Tensor>>;
   /** Extra ONNX Runtime session configuration entries. */
   readonly config?: Readonly<Record<string, string>>;
 }
