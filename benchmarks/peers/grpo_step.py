@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 
 import side
 
@@ -54,17 +53,17 @@ class Rounds(TrainerCallback):
     """Holds every step until the harness asks for it."""
 
     def __init__(self) -> None:
-        self.started = 0.0
+        self.stopwatch = side.Stopwatch()
 
     def on_step_begin(self, args, state, control, **_):
         if not side.wait_for_round():
             raise NoMoreRounds
-        self.started = time.perf_counter()
+        self.stopwatch = side.Stopwatch()
 
     def on_step_end(self, args, state, control, **_):
         side.send(
             {
-                "seconds": time.perf_counter() - self.started,
+                **self.stopwatch.read(),
                 "tokens": prompts * completions * new_tokens,
                 "peakBytes": side.peak_bytes(),
             }

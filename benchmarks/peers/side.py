@@ -2,7 +2,7 @@
 
 Out, once:      {"ready": true, "versions": {...}, "settings": "..."}
 In, each round: {"round": 0}
-Out:            {"seconds": 1.2, "tokens": 4096, "peakBytes": 123, ...}
+Out:            {"seconds": 1.2, "cpuSeconds": 2.3, "tokens": 4096, "peakBytes": 123, ...}
 The end of the input ends the process. Anything else a library prints goes to standard error.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 
 _lines = os.fdopen(os.dup(1), "w", buffering=1)
@@ -33,6 +34,16 @@ def peak_bytes() -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     raise RuntimeError("/proc/self/status has no VmHWM")
+
+
+class Stopwatch:
+    """Wall and processor time (all threads of this process) since its making."""
+
+    def __init__(self) -> None:
+        self.wall, self.processor = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict:
+        return {"seconds": time.perf_counter() - self.wall, "cpuSeconds": time.process_time() - self.processor}
 
 
 def serve(ready: dict, work: Callable[[], dict]) -> None:

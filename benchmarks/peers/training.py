@@ -60,9 +60,9 @@ step = build(best)  # from the stored weights again, so that the first loss can 
 
 
 def work() -> dict:
-    start = time.perf_counter()
+    stopwatch = side.Stopwatch()
     loss = step()
-    return {"seconds": time.perf_counter() - start, "tokens": batch * length, "loss": loss}
+    return {**stopwatch.read(), "tokens": batch * length, "loss": loss}
 
 
 side.serve(

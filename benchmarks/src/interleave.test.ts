@@ -11,7 +11,7 @@ function script(body: string) {
   return { command: process.execPath, args: ["-e", code] };
 }
 
-const answer = "console.log(JSON.stringify({ seconds: 1, tokens: n++, peakBytes: 5 }));";
+const answer = "console.log(JSON.stringify({ seconds: 1, cpuSeconds: 1, tokens: n++, peakBytes: 5 }));";
 
 test("sides work in turn, and the first of two rounds goes to each of them alike", async () => {
   const seen: string[] = [];

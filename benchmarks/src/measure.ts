@@ -19,6 +19,7 @@ export interface SideSummary {
   /** Seconds of each measured round, in order. */
   readonly seconds: readonly number[];
   readonly medianSeconds: number;
+  readonly medianCpuSeconds: number;
   readonly tokensPerSecond: number;
   readonly peakBytes: number;
 }
@@ -33,6 +34,8 @@ export interface BenchmarkResult {
   /** Our speed over the peer's, of each pair of rounds; > 1: ours is faster. */
   readonly ratios: readonly number[];
   readonly medianRatio: number;
+  /** The same in processor time: on a busy machine with one thread each, what wall time would be on an idle one. */
+  readonly medianCpuRatio: number;
   /** Training only: arithmetic a second over OpenBLAS sgemm's, measured in the same rounds. */
   readonly sgemm?: SgemmShare;
 }
@@ -41,6 +44,8 @@ export interface SgemmShare {
   readonly peakGflops: number;
   readonly ours: number;
   readonly peer: number;
+  /** Ours in processor time. */
+  readonly oursInCpuTime: number;
   readonly versions: Readonly<Record<string, string>>;
 }
 
@@ -72,6 +77,7 @@ export async function measure(definition: BenchmarkDefinition, options: MeasureO
     peer: summarise(peer),
     ratios,
     medianRatio: median(ratios),
+    medianCpuRatio: median(ours.rounds.map((round, i) => peer.rounds[i]!.cpuSeconds / round.cpuSeconds)),
     ...(results.sgemm ? { sgemm: sgemmShare(ours, peer, results.sgemm) } : {}),
   };
 }
@@ -104,6 +110,7 @@ function summarise(result: SideResult): SideSummary {
     versions: result.versions,
     seconds,
     medianSeconds: median(seconds),
+    medianCpuSeconds: median(result.rounds.map((round) => round.cpuSeconds)),
     tokensPerSecond: median(result.rounds.map((round) => (round.tokens ?? Number.NaN) / round.seconds)),
     peakBytes: Math.max(...result.rounds.map((round) => round.peakBytes)),
   };
@@ -113,5 +120,15 @@ function sgemmShare(ours: SideResult, peer: SideResult, sgemm: SideResult): Sgem
   const flops = trainingFlops(configS, rows, length);
   const peak = sgemm.rounds.map((round) => (round.flops ?? Number.NaN) / round.seconds);
   const share = (side: SideResult) => median(side.rounds.map((round, i) => flops / round.seconds / peak[i]!));
-  return { peakGflops: median(peak) / 1e9, ours: share(ours), peer: share(peer), versions: sgemm.versions };
+  const cpuShares = ours.rounds.map((round, i) => {
+    const { flops: sgemmFlops = Number.NaN, cpuSeconds } = sgemm.rounds[i]!;
+    return flops / round.cpuSeconds / (sgemmFlops / cpuSeconds);
+  });
+  return {
+    peakGflops: median(peak) / 1e9,
+    ours: share(ours),
+    peer: share(peer),
+    oursInCpuTime: median(cpuShares),
+    versions: sgemm.versions,
+  };
 }

@@ -26,17 +26,17 @@ export function renderMarkdown(report: Report): string {
   >;
   const blas = report.benchmarks.find((b) => b.sgemm)?.sgemm?.versions;
   const lines = [
-    "| benchmark | ours | peer | ratio (lowest–highest) | wanted | memory, ours | memory, peer |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
+    "| benchmark | ours | peer | ratio (lowest–highest) | in CPU time | wanted | memory, ours | memory, peer |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ...report.benchmarks.flatMap(rows),
-    ...report.failures.map((failure) => `| ${failure.name} | failed | | | | | |`),
+    ...report.failures.map((failure) => `| ${failure.name} | failed | | | | | | |`),
     "",
     `${machine.cpu}, ${machine.cores} cores, ${gibibytes(machine.memoryBytes)} GiB, ${machine.platform}; load average before the first measurement: ${machine.loadAverage.toFixed(2)}${machine.loadAverage > 0.5 ? " (**the machine was not idle**: believe the ratios, not the absolute figures)" : ""}.`,
     `${Object.entries({ ...versions, ...blas })
       .map(([name, version]) => `${name} ${version}`)
       .join(", ")}.`,
     ...report.benchmarks.map((b) => `Peer of ${b.name}: ${b.peerTitle}, ${b.peer.settings}. Ours: ${b.ours.settings}.`),
-    `Median of ${report.rounds} interleaved rounds; ratio: median over pairs of rounds of our speed over the peer's. Memory: highest resident size of the process.`,
+    `Median of ${report.rounds} interleaved rounds${report.threads === null ? "" : `, threads: ${report.threads}`}; ratio: median over pairs of rounds of our speed over the peer's. In CPU time: the same with the processor time of all threads, which other work on the machine changes little. Memory: highest resident size of the process.`,
     `Measured ${report.createdAt} with \`${report.command}\`.`,
   ];
   return `${lines.join("\n")}\n`;
@@ -53,16 +53,17 @@ function rows(result: BenchmarkResult): string[] {
       speed(result.ours),
       speed(result.peer),
       ratio,
+      `${result.medianCpuRatio.toFixed(2)}×`,
       `≥ ${result.wantedRatio}×`,
       `${gibibytes(result.ours.peakBytes)} GiB`,
       `${gibibytes(result.peer.peakBytes)} GiB`,
     ),
   ];
   if (result.sgemm) {
-    const { ours, peer, peakGflops } = result.sgemm;
+    const { ours, peer, oursInCpuTime, peakGflops } = result.sgemm;
     const wanted = `≥ ${WANTED_SGEMM_SHARE * 100} %`;
     const title = `Training: share of the sgemm peak (OpenBLAS, 1024³: ${peakGflops.toFixed(0)} GFLOPS)`;
-    table.push(cells(title, `**${percent(ours)}**`, percent(peer), "", wanted, "", ""));
+    table.push(cells(title, `**${percent(ours)}**`, percent(peer), "", percent(oursInCpuTime), wanted, "", ""));
   }
   return table;
 }

@@ -12,6 +12,8 @@ export interface ReadyMessage {
 /** What a side writes after a round of work. */
 export interface RoundMessage {
   readonly seconds: number;
+  /** Processor time of all threads of the process. */
+  readonly cpuSeconds: number;
   /** Highest resident memory of the process so far. */
   readonly peakBytes: number;
   readonly tokens?: number;

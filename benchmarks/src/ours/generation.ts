@@ -1,6 +1,6 @@
 /** Sampling of the embedded engine: MODEL_DIRECTORY BATCH PROMPT_LENGTH NEW_TOKENS (see peers/generation.py). */
 import { loadModel, type SampleRequest } from "@critique-grpo/engine";
-import { commandLine, serve, threadOptions, timedSeconds, versions } from "./serve.js";
+import { commandLine, serve, threadOptions, timed, versions } from "./serve.js";
 import { grpoPrompt } from "./workload.js";
 
 const { directory, numbers } = commandLine();
@@ -23,10 +23,10 @@ await serve({ versions: versions(), settings: "defaults, with log-probabilities"
     }),
   );
   let tokens = 0;
-  const seconds = await timedSeconds(async () => {
+  const times = await timed(async () => {
     for await (const sequence of model.sample(requests)) tokens += sequence.tokens.length;
   });
   if (tokens !== batch * newTokens) throw new Error(`Sampled ${tokens} tokens instead of ${batch * newTokens}.`);
-  return { seconds, tokens };
+  return { ...times, tokens };
 });
 await model.close();

@@ -3,7 +3,7 @@
  * (see peers/grpo_step.py): sample, reward, advantages, clipped ratio loss, backward, AdamW.
  */
 import { loadModel, type SampledSequence, type TokenLogprobs, type TokenSequence } from "@critique-grpo/engine";
-import { commandLine, serve, threadOptions, timedSeconds, versions } from "./serve.js";
+import { commandLine, serve, threadOptions, timed, versions } from "./serve.js";
 import { grpoPrompt } from "./workload.js";
 
 interface GroupMember extends TokenSequence {
@@ -63,12 +63,12 @@ await serve({ versions: versions(), settings: "defaults" }, async () => {
     seed: step * prompts + row,
   }));
   step++;
-  const seconds = await timedSeconds(async () => {
+  const times = await timed(async () => {
     const samples: SampledSequence[] = [];
     for await (const sample of model.sample(requests)) samples.push(sample);
     await model.forwardBackward(trainingGroups(requests, samples), clippedLoss);
     await model.optimizerStep(adamW);
   });
-  return { seconds, tokens };
+  return { ...times, tokens };
 });
 await model.close();

@@ -11,10 +11,12 @@ export async function serve(ready: Omit<ReadyMessage, "ready">, work: () => Prom
   }
 }
 
-export async function timedSeconds(work: () => Promise<void>): Promise<number> {
+export async function timed(work: () => Promise<void>): Promise<Pick<RoundMessage, "seconds" | "cpuSeconds">> {
   const start = performance.now();
+  const cpuStart = process.cpuUsage();
   await work();
-  return (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(cpuStart);
+  return { seconds: (performance.now() - start) / 1000, cpuSeconds: (user + system) / 1e6 };
 }
 
 export function versions(): Record<string, string> {

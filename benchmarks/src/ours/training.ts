@@ -1,6 +1,6 @@
 /** Forward, backward and AdamW step of the embedded engine: MODEL_DIRECTORY BATCH LENGTH (see peers/training.py). */
 import { loadModel, type TokenLogprobs, type TokenSequence } from "@critique-grpo/engine";
-import { commandLine, serve, threadOptions, timedSeconds, versions } from "./serve.js";
+import { commandLine, serve, threadOptions, timed, versions } from "./serve.js";
 import { trainingToken } from "./workload.js";
 
 const { directory, numbers } = commandLine();
@@ -23,10 +23,10 @@ const adamW = { learningRate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, wei
 
 await serve({ versions: versions(), settings: "defaults" }, async () => {
   let loss = Number.NaN;
-  const seconds = await timedSeconds(async () => {
+  const times = await timed(async () => {
     loss = (await model.forwardBackward(sequences, crossEntropy)).loss;
     await model.optimizerStep(adamW);
   });
-  return { seconds, tokens: batch * length, loss };
+  return { ...times, tokens: batch * length, loss };
 });
 await model.close();
