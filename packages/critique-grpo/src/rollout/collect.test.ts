@@ -105,6 +105,14 @@ describe("collectGroups", () => {
     }
   });
 
+  it("leaves a response unrefined, visibly, where the tokenizer refuses the refinement prompt", async () => {
+    // The sentence of simple_gt has characters that this alphabet lacks.
+    const critic = createProgramCritic(() => "");
+    const [group] = await collectGroups(copyQuestions.slice(0, 1), context({}, { critic }));
+    expect(group!.initial[0]!.refinementSkipped).toContain("cannot be encoded");
+    expect(group!.members).toHaveLength(3);
+  });
+
   it("goes on where rewards and critics fail, and keeps the reasons", async () => {
     const score = createScorer([{ name: "broken", score: () => Number.NaN }], 0.5);
     const critic = createProgramCritic(() => {

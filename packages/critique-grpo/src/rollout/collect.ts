@@ -8,9 +8,12 @@ import { DEFAULT_REFINEMENT_TEMPLATE, encodeRefinementPrompt } from "../feedback
 import type { Scorer } from "../feedback/reward/reward.js";
 import type { Policy, SampledSequence, SampleRequest, TextCodec } from "../policy/policy.js";
 import { encodePrompt } from "../text/prompt.js";
+import { mapConcurrent } from "./concurrency.js";
 import type { Critique, InitialResponse, Refinement, TrainingGroup } from "./records.js";
 import { deriveSeed } from "./seeds.js";
 import type { Stopwatch } from "./stopwatch.js";
+
+const REWARDS_IN_FLIGHT = 64;
 
 export type RolloutConfig = Pick<RunConfig, "seed" | "sampling" | "refinement" | "algorithm">;
 
@@ -66,20 +69,14 @@ async function sampleInitialResponses(drafts: readonly Draft[], context: Rollout
     seed: seedOf(draft, context, "initial"),
   }));
   const sampled = await stopwatch.time("sample", () => sampleAll(requests, context));
-  await stopwatch.time("reward", () =>
-    Promise.all(
-      drafts.map(async (draft, request) => {
-        const responses = sampled[request]!.map(
-          async (sequence): Promise<InitialResponse> => ({
-            kind: "initial",
-            index: sequence.sampleIndex,
-            ...(await finishResponse(draft, draft.prompt, sequence, context)),
-          }),
-        );
-        draft.initial.push(...(await Promise.all(responses)));
-      }),
-    ),
+  const drawn = drafts.flatMap((draft, request) => sampled[request]!.map((sequence) => ({ draft, sequence })));
+  const finished = await finishAll(
+    drawn.map(({ draft, sequence }) => ({ draft, samplingPrompt: draft.prompt, sequence })),
+    context,
   );
+  for (const [i, { draft, sequence }] of drawn.entries()) {
+    draft.initial.push({ kind: "initial", index: sequence.sampleIndex, ...finished[i]! });
+  }
 }
 
 /**
@@ -133,17 +130,16 @@ async function refineRound(tasks: readonly RefinementTask[], context: RolloutCon
     seed: seedOf(draft, context, "refinement", index),
   }));
   const sampled = await stopwatch.time("refine", () => sampleAll(requests, context));
-  const refined = await stopwatch.time("reward", () =>
-    Promise.all(
-      fitting.map(({ draft, prompt }, request) => finishResponse(draft, prompt, sampled[request]![0]!, context)),
-    ),
+  const refined = await finishAll(
+    fitting.map(({ draft, prompt }, i) => ({ draft, samplingPrompt: prompt, sequence: sampled[i]![0]! })),
+    context,
   );
   for (const [i, { draft, index }] of fitting.entries()) {
     draft.refinements.push({ kind: "refinement", index: draft.refinements.length, refines: index, ...refined[i]! });
   }
 }
 
-/** Notes the critique with its response; null (and the reason in the record) where the prompt leaves no room. */
+/** Notes the critique with its response; null, with the reason in the record, where there can be no refinement. */
 function prepareRefinement(
   { draft, index }: RefinementTask,
   critique: Critique,
@@ -152,15 +148,25 @@ function prepareRefinement(
   const { codec, config, policy } = context;
   const response = draft.initial[index]!;
   const template = config.refinement.template ?? DEFAULT_REFINEMENT_TEMPLATE;
-  const prompt = encodeRefinementPrompt(codec, template, draft.question, response.text, critique.text);
-  const needed = prompt.length + refinementLength(config);
-  if (needed <= policy.info.contextLength) {
-    draft.initial[index] = { ...response, critique };
-    return prompt;
+  const longest = refinementLength(config);
+  const skip = (reason: string) => {
+    draft.initial[index] = { ...response, critique, refinementSkipped: reason };
+    return null;
+  };
+  let prompt: readonly number[];
+  try {
+    prompt = encodeRefinementPrompt(codec, template, draft.question, response.text, critique.text);
+  } catch (error) {
+    return skip(`the refinement prompt cannot be encoded: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const reason = `the refinement prompt of ${prompt.length} tokens and ${refinementLength(config)} tokens of response need ${needed}, the context holds ${policy.info.contextLength}`;
-  draft.initial[index] = { ...response, critique, refinementSkipped: reason };
-  return null;
+  const needed = prompt.length + longest;
+  if (needed > policy.info.contextLength) {
+    return skip(
+      `the refinement prompt of ${prompt.length} tokens and ${longest} tokens of response need ${needed}, the context holds ${policy.info.contextLength}`,
+    );
+  }
+  draft.initial[index] = { ...response, critique };
+  return prompt;
 }
 
 function finishGroup(draft: Draft, config: RolloutConfig): TrainingGroup {
@@ -180,16 +186,21 @@ function finishGroup(draft: Draft, config: RolloutConfig): TrainingGroup {
   };
 }
 
-async function finishResponse(
-  draft: Draft,
-  samplingPrompt: readonly number[],
-  sequence: SampledSequence,
-  { codec, score }: RolloutContext,
-) {
-  const { tokens, logprobs, stopReason, policyVersion } = sequence;
-  const text = codec.decode(tokens);
-  const reward = await score(draft.question, { text, tokens, stopReason });
-  return { samplingPrompt, tokens, logprobs, text, stopReason, policyVersion, reward };
+interface Drawn {
+  readonly draft: Draft;
+  readonly samplingPrompt: readonly number[];
+  readonly sequence: SampledSequence;
+}
+
+/** Decodes and scores responses, in order. */
+async function finishAll(drawn: readonly Drawn[], { codec, score, stopwatch, signal }: RolloutContext) {
+  const finish = async ({ draft, samplingPrompt, sequence }: Drawn) => {
+    const { tokens, logprobs, stopReason, policyVersion } = sequence;
+    const text = codec.decode(tokens);
+    const reward = await score(draft.question, { text, tokens, stopReason });
+    return { samplingPrompt, tokens, logprobs, text, stopReason, policyVersion, reward };
+  };
+  return stopwatch.time("reward", () => mapConcurrent(drawn, REWARDS_IN_FLIGHT, finish, signal));
 }
 
 /** The sequences of each request in the order of their sample index. */

@@ -4,7 +4,6 @@ import { checkRunConfig } from "../config/run.js";
 import type { RunConfig } from "../config/schema.js";
 import type { Question } from "../data/question.js";
 import type { Critic } from "../feedback/critique/critic.js";
-import { refinementTemplateProblem } from "../feedback/refinement-prompt.js";
 import type { PolicyInfo, TextCodec } from "../policy/policy.js";
 import { refinementLength } from "../rollout/collect.js";
 import { encodePrompt } from "../text/prompt.js";
@@ -12,21 +11,11 @@ import { encodePrompt } from "../text/prompt.js";
 const SHOWN_IDS = 5;
 
 /**
- * The rules between keys that `resolveRunConfig` also checks, and those that need the trainer's knowledge.
+ * The rules between keys, for a configuration that did not come through `resolveRunConfig`.
  * @throws ConfigError with every problem.
  */
 export function checkConfig(config: RunConfig): void {
   const problems = checkRunConfig(config);
-  const { refinement, optimizer, steps, miniBatches } = config;
-  const template = refinement.template === undefined ? null : refinementTemplateProblem(refinement.template);
-  if (template !== null) problems.push({ path: ["refinement", "template"], message: template });
-  const updates = steps * miniBatches;
-  if (optimizer.warmupSteps >= updates) {
-    problems.push({
-      path: ["optimizer", "warmupSteps"],
-      message: `is ${optimizer.warmupSteps}, but the run has only ${updates} optimizer steps (steps · miniBatches); lower it`,
-    });
-  }
   if (problems.length > 0) throw new ConfigError(problems);
 }
 

@@ -156,6 +156,8 @@ export class RunSession {
 
   async #restore({ state, policyDirectory }: NonNullable<RunDirectory["checkpoint"]>): Promise<void> {
     await this.#options.policy.loadState(policyDirectory);
+    // It is on disk already: writing it again would put it at risk.
+    this.#savedStep = state.step;
     this.progress.step = state.step;
     this.progress.optimizerSteps = state.optimizerSteps;
     this.progress.generatedTokens = state.generatedTokens;

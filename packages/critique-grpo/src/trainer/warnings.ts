@@ -2,6 +2,9 @@
 import type { TrainingGroup } from "../rollout/records.js";
 import type { UpdateStatistics } from "./update-statistics.js";
 
+/** Rounding in bfloat16 stays well below; a wrong temperature or prompt is above. */
+const LOGPROB_TOLERANCE = 0.1;
+
 /** One message for each kind of trouble, with its count and the first reason. */
 export function stepWarnings(groups: readonly TrainingGroup[], update: UpdateStatistics): string[] {
   const initial = groups.flatMap((group) => group.initial);
@@ -26,6 +29,11 @@ export function stepWarnings(groups: readonly TrainingGroup[], update: UpdateSta
   if (update.skipped > 0) {
     warnings.push(
       `${update.skipped} of ${update.optimizerSteps} optimizer steps were skipped: the gradient was not finite`,
+    );
+  }
+  if (update.logprobDifference.value > LOGPROB_TOLERANCE) {
+    warnings.push(
+      `sampler and trainer disagree: their log-probabilities of the same tokens differ by ${update.logprobDifference.value.toPrecision(2)} on average, so importance ratios are wrong`,
     );
   }
   return warnings;

@@ -1,6 +1,10 @@
 /** A critic that is a user's function: where a program can see the error, no language model is needed. */
+
+import { mapConcurrent } from "../../rollout/concurrency.js";
 import type { Critique } from "../../rollout/records.js";
 import { type Critic, type CritiqueRequest, fallbackCritique } from "./critic.js";
+
+const CALLS_IN_FLIGHT = 64;
 
 /** Writes the critique of one response (right or wrong: see `response.reward.correct`). */
 export type CritiqueFunction = (request: CritiqueRequest) => string | Promise<string>;
@@ -8,9 +12,8 @@ export type CritiqueFunction = (request: CritiqueRequest) => string | Promise<st
 /** A function that throws or returns no text gives the `simple_gt` sentence instead, with the reason. */
 export function createProgramCritic(write: CritiqueFunction): Critic {
   return {
-    async critique(requests) {
-      return Promise.all(requests.map((request) => writeOne(write, request)));
-    },
+    critique: (requests, options) =>
+      mapConcurrent(requests, CALLS_IN_FLIGHT, (request) => writeOne(write, request), options?.signal),
   };
 }
 
