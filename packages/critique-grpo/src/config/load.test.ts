@@ -172,11 +172,15 @@ describe("rules between keys", () => {
     ["critique: { type: program }\nrefinement: { count: 1 }\n", "critique.module: is missing"],
     ["critique: { type: simple, module: reward.ts }\nrefinement: { count: 1 }\n", "critique.module: is only read with"],
     ["critique: { type: simple }\nrefinement: { count: 9 }\n", "only 8 responses are there"],
-    ["critique: { type: simple }\nrefinement: { count: 1, template: again }\n", "does not contain {critique}"],
+    [
+      "critique: { type: simple }\nrefinement: { count: 1, template: again }\n",
+      "lacks {question}, {response}, {critique}",
+    ],
     ["sampling: { temperature: 0 }\n", "run.yaml:10:13: sampling.temperature: is 0 (greedy)"],
     ["questionsPerStep: 9\n", "questionsPerStep: is 9, not divisible by miniBatches (2); use a multiple of 2, e.g. 10"],
     ["algorithm: { initialResponses: 1 }\n", "a group of one has nothing to be compared with"],
     ["evaluation: { every: 5 }\n", "evaluation.files names no held-out questions"],
+    ["optimizer: { warmupSteps: 6 }\n", "is 6, but the run has only 6 optimizer steps"],
     ["evaluation: { samples: 4, temperature: 0 }\n", "all samples are the same"],
   ])("%j", (addition, message) => {
     expect(problem(GOOD + addition)).toContain(message);

@@ -1,4 +1,5 @@
 /** The configuration of a training run: schema, rules between keys, loading. */
+import { refinementTemplateProblem } from "../feedback/refinement-prompt.js";
 import { builtInRewards } from "../feedback/reward/resolve.js";
 import type { ConfigProblem } from "./errors.js";
 import { type ConfigKind, type ConfigSource, type LoadedConfig, loadConfig, resolveConfig } from "./load.js";
@@ -27,6 +28,7 @@ export function checkRunConfig(config: RunConfig): ConfigProblem[] {
     ...checkRewards(config),
     ...checkData(config),
     ...checkEvaluation(config),
+    ...checkOptimizer(config),
   ];
 }
 
@@ -103,13 +105,8 @@ function checkCritique({ critique, refinement }: RunConfig): ConfigProblem[] {
       message: `is only read with critique.type program, which is ${critique.type}; set the type or remove the module`,
     });
   }
-  if (refinement.template !== undefined && !refinement.template.includes("{critique}")) {
-    problems.push({
-      path: ["refinement", "template"],
-      message:
-        "does not contain {critique}: refinements would not be guided; use {question}, {response} and {critique}",
-    });
-  }
+  const template = refinement.template === undefined ? null : refinementTemplateProblem(refinement.template);
+  if (template !== null) problems.push({ path: ["refinement", "template"], message: template });
   return problems;
 }
 
@@ -177,4 +174,15 @@ function checkEvaluation({ evaluation }: RunConfig): ConfigProblem[] {
     });
   }
   return problems;
+}
+
+function checkOptimizer({ optimizer, steps, miniBatches }: RunConfig): ConfigProblem[] {
+  const updates = steps * miniBatches;
+  if (optimizer.warmupSteps < updates) return [];
+  return [
+    {
+      path: ["optimizer", "warmupSteps"],
+      message: `is ${optimizer.warmupSteps}, but the run has only ${updates} optimizer steps (steps · miniBatches); lower it`,
+    },
+  ];
 }

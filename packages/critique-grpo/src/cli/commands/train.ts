@@ -5,7 +5,7 @@ import { loadRunConfig } from "../../config/run.js";
 import type { RunConfig } from "../../config/schema.js";
 import type { PolicyInfo } from "../../policy/policy.js";
 import { openConfiguredPolicy, type PreparedRun, prepareRun } from "../../setup/prepare.js";
-import { checkCapabilities, checkConfig, checkCritic, checkQuestions } from "../../trainer/check.js";
+import { checkCapabilities, checkCritic, checkQuestions } from "../../trainer/check.js";
 import { train } from "../../trainer/train.js";
 import { type CliIo, EXIT } from "../io.js";
 import { formatCount } from "../output/format.js";
@@ -40,7 +40,6 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
   const target = runTarget(configArgument, options);
   const presetOverride = options.preset === undefined ? [] : [`preset=${options.preset}`];
   const { config } = loadRunConfig({ file: target.file, overrides: [...presetOverride, ...(options.set ?? [])] });
-  checkConfig(config);
   const runDirectory = target.runDirectory ?? config.runDirectory ?? defaultRunDirectory(target.file);
   if (target.resume && target.runDirectory === undefined && config.runDirectory === undefined) {
     throw new InputError("--resume needs the run to continue, e.g. --resume runs/my-run");
