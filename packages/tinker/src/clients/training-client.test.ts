@@ -132,7 +132,7 @@ describe.each(DIALECTS)("training on %s", (dialect) => {
     server.requests.length = 0;
     for (let step = 0; step < 10; step++) {
       outputs.push(training.forwardBackward(data, "cross_entropy"));
-      training.optimStep(ADAM);
+      void training.optimStep(ADAM);
     }
     const losses = (await Promise.all(outputs)).map((output) => output.metrics["loss:sum"]!);
     await training.optimStep(ADAM).submitted;

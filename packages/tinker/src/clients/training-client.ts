@@ -413,17 +413,12 @@ export class TrainingClient {
     submit: (turn: Turn) => Promise<Pending<T>>,
   ): ApiFuture<T> {
     checkOpen(this.session);
-    const submitted = this.queue.enqueue(kind, datums, submit, limits.signal);
-    return apiFuture(
-      unlessAborted(
-        submitted.then(() => undefined),
-        limits.signal,
-      ),
-      unlessAborted(
-        submitted.then(({ result }) => result),
-        limits.signal,
-      ),
-    );
+    // A signal of the call's own: callers pass one signal to hundreds of calls, and its listeners would pile up.
+    const signal = limits.signal === undefined ? undefined : AbortSignal.any([limits.signal]);
+    const submitted = this.queue.enqueue(kind, datums, submit, signal);
+    const accepted = submitted.then(() => undefined);
+    const result = submitted.then((pendingResult) => pendingResult.result);
+    return apiFuture(unlessAborted(accepted, signal), unlessAborted(result, signal));
   }
 }
 
