@@ -200,6 +200,11 @@ export function rolloutsStep(name: string): number | null {
   return match === null ? null : Number(match[1]);
 }
 
+/** A file that a crash left before it was renamed. */
+function isUnfinished(name: string): boolean {
+  return /^step-\d+\.jsonl\.\d+\.tmp$/.test(name);
+}
+
 async function rewind(path: string, checkpoint: Checkpoint | null): Promise<void> {
   for (const name of REWOUND) await rewindFile(join(path, name), checkpoint?.state.cursors[name] ?? 0);
   await dropTornLine(join(path, EVENTS_FILE));
@@ -207,6 +212,7 @@ async function rewind(path: string, checkpoint: Checkpoint | null): Promise<void
   await ensureDirectory(rollouts);
   for (const name of await readdir(rollouts)) {
     const step = rolloutsStep(name);
-    if (step === null || step > (checkpoint?.state.step ?? 0)) await rm(join(rollouts, name));
+    const isLater = step !== null && step > (checkpoint?.state.step ?? 0);
+    if (isLater || isUnfinished(name)) await rm(join(rollouts, name));
   }
 }

@@ -5,7 +5,7 @@ import type { RunConfig } from "../config/schema.js";
 import type { Question } from "../data/question.js";
 import type { Critic } from "../feedback/critique/critic.js";
 import type { PolicyInfo, TextCodec } from "../policy/policy.js";
-import { refinementLength } from "../rollout/collect.js";
+import { refinementLength } from "../rollout/refine.js";
 import { encodePrompt } from "../text/prompt.js";
 
 const SHOWN_IDS = 5;

@@ -5,7 +5,9 @@ import type { Critic } from "../feedback/critique/critic.js";
 import { createIndicativeCritic } from "../feedback/critique/indicative.js";
 import { createScorer, type WeightedReward } from "../feedback/reward/reward.js";
 import type { Policy, TextCodec } from "../policy/policy.js";
-import { collectGroups } from "../rollout/collect.js";
+import { assembleGroup } from "../rollout/assemble.js";
+import { sampleInitialResponses } from "../rollout/initial.js";
+import { refineResponses } from "../rollout/refine.js";
 import { batchIndices } from "../rollout/seeds.js";
 import { Stopwatch } from "../rollout/stopwatch.js";
 import type { EventSink } from "../run/events.js";
@@ -79,14 +81,17 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     await session.evaluateIfDue(evaluate, config.evaluation.every);
     while (progress.step < steps) {
       const start = performance.now();
-      const batch = batchIndices(seed, progress.step, questionsPerStep, questions.length).map((row) => questions[row]!);
+      const { step, optimizerSteps, generatedTokens: generatedBefore } = progress;
       const stopwatch = new Stopwatch((phase) => session.phase(phase));
-      const { step, optimizerSteps } = progress;
-      const groups = await collectGroups(batch, { config, policy, codec, score, critic, step, stopwatch, signal });
+      const context = { config, policy, codec, score, critic, step, stopwatch, signal };
+      const batch = batchIndices(seed, step, questionsPerStep, questions.length).map((row) => questions[row]!);
+
+      const sampled = await sampleInitialResponses(batch, context);
+      const refined = await refineResponses(sampled, context);
+      const groups = refined.map((rollout) => assembleGroup(rollout, config));
       const update = await updatePolicy(groups, { config, policy, optimizerSteps, stopwatch });
 
       const stepSeconds = (performance.now() - start) / 1000;
-      const generatedBefore = progress.generatedTokens;
       metrics = stepMetrics({ groups, update, stopwatch, stepSeconds, config, generatedBefore, rewardNames });
       progress.optimizerSteps += update.optimizerSteps;
       progress.generatedTokens += generatedTokens(groups);

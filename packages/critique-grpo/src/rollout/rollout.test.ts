@@ -2,8 +2,9 @@ import { describe, expect, it } from "vitest";
 import { type RunConfigInput, runSchema } from "../config/schema.js";
 import { createProgramCritic } from "../feedback/critique/program.js";
 import { createScorer } from "../feedback/reward/reward.js";
+import { collectGroups } from "../testing/collect-groups.js";
 import { copyCodec, copyConfig, copyCritique, copyPolicy, copyQuestions, copyRewards } from "../testing/copy-task.js";
-import { collectGroups, type RolloutContext } from "./collect.js";
+import type { RolloutContext } from "./sampling.js";
 import { batchIndices, deriveSeed, seededPermutation } from "./seeds.js";
 import { Stopwatch } from "./stopwatch.js";
 
@@ -23,7 +24,7 @@ function context(overrides: Partial<RunConfigInput> = {}, rest: Partial<RolloutC
 const five = { algorithm: { initialResponses: 5 } };
 const refinement = (count: number, more: object = {}) => ({ ...copyConfig().refinement, count, ...more });
 
-describe("collectGroups", () => {
+describe("a rollout", () => {
   it("adds the selected refinements to all initial responses: 5 + 1 is a group of 6", async () => {
     const groups = await collectGroups(copyQuestions, context(five));
     for (const group of groups) {
