@@ -124,7 +124,8 @@ export function modelInputFromJson(value: unknown, where: string): ModelInput {
 function chunkFromJson(value: unknown, where: string): ModelInputChunk {
   const chunk = asObject(value, where);
   const type = optional(chunk.type, `${where}.type`, asString) ?? ("tokens" in chunk ? "encoded_text" : "image");
-  const bytes = (name: string): Uint8Array => Buffer.from(asString(chunk[name], `${where}.${name}`), "base64");
+  const bytes = (name: string): Uint8Array =>
+    new Uint8Array(Buffer.from(asString(chunk[name], `${where}.${name}`), "base64"));
   const format = (): "png" | "jpeg" => (asString(chunk.format, `${where}.format`) === "jpeg" ? "jpeg" : "png");
   const expectedTokens = optional(chunk.expected_tokens, `${where}.expected_tokens`, asInteger);
   const length = expectedTokens === undefined ? {} : { expectedTokens };

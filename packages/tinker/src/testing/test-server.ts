@@ -23,6 +23,8 @@ export interface TestServerOptions extends Partial<ServerBehaviour> {
   readonly pollMs?: number;
   /** Time from acceptance to result. */
   readonly latencyMs?: number;
+  /** Results wait for this too. */
+  readonly hold?: () => Promise<void>;
   /** Results above this many bytes are announced by their size first. */
   readonly inlineBytes?: number;
 }
@@ -194,6 +196,7 @@ export class TestServer {
     Promise.resolve()
       .then(run)
       .then(async (result) => {
+        await this.options.hold?.();
         if (this.options.latencyMs) await new Promise((resolve) => setTimeout(resolve, this.options.latencyMs));
         promised.result = result;
         settle();
