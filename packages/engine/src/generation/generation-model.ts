@@ -1,5 +1,6 @@
+import { totalmem } from "node:os";
 import { rotaryTables } from "../model/index.js";
-import { type BoundRun, createSession, type Session, type Tensor } from "../runtime/index.js";
+import { type BoundRun, createSession, type Session, type SessionOptions, type Tensor } from "../runtime/index.js";
 import type { ModelConfig, ParameterStore } from "../weights/index.js";
 import { fingerprint } from "./fingerprint.js";
 import { generationModel, rotatesSeparately, type WeightKind } from "./generation-graph.js";
@@ -7,34 +8,55 @@ import type { KeyValueCache } from "./key-value-cache.js";
 
 /** Weights as constants pay from here on: below, making a session costs more than it saves. */
 const MIN_CONSTANT_PARAMETERS = 2_000_000;
-/** ONNX Runtime keeps a second copy of constant weights. */
-const MAX_CONSTANT_PARAMETERS = 256_000_000;
+/** ONNX Runtime keeps a second copy of constant weights: they may take this share of the machine's memory. */
+const MAX_CONSTANT_MEMORY_SHARE = 1 / 8;
+
+/** Lanes run on libuv's thread pool, which has four threads. */
+const MAX_LANES = 4;
 
 /**
- * The graph of `generationModel` with the weights of a parameter store. Which kind of weights is used depends on the
- * size of the model alone, never on the work: the two round differently.
+ * The graph of `generationModel` with the weights of a parameter store. How it is executed depends on the model and the
+ * machine alone, never on the work: the ways round differently.
+ *
+ * Up to four cores: several runs side by side ("lanes"), each on one core. More cores: one run on all of them, but only
+ * with constant weights, whose products give the same bits however they are divided among threads; products with
+ * weights as feeds do not.
  */
 export class GenerationModel {
   readonly config: ModelConfig;
+  /** How many runs side by side use all cores. */
+  readonly maxLanes: number;
   readonly #parameters: ParameterStore;
-  readonly #weightKind: WeightKind;
   readonly #modelBytes: Uint8Array;
   readonly #weights: Readonly<Record<string, Tensor>>;
+  readonly #weightKind: WeightKind;
+  readonly #sessionOptions: SessionOptions;
   #session: Session | undefined;
   /** Of the weights that the session has as constants. */
   #fingerprint = "";
   #tables: { readonly positions: number; readonly feeds: Readonly<Record<string, Tensor>> } | undefined;
 
-  constructor(config: ModelConfig, parameters: ParameterStore) {
+  constructor(config: ModelConfig, parameters: ParameterStore, threads: number) {
     this.config = config;
     this.#parameters = parameters;
-    const { parameterCount } = parameters;
-    const constant = parameterCount >= MIN_CONSTANT_PARAMETERS && parameterCount <= MAX_CONSTANT_PARAMETERS;
+    const constant =
+      parameters.parameterCount >= MIN_CONSTANT_PARAMETERS &&
+      parameters.data.byteLength <= totalmem() * MAX_CONSTANT_MEMORY_SHARE;
     this.#weightKind = constant ? "constants" : "feeds";
+    const pool = constant && threads > MAX_LANES;
+    this.maxLanes = pool ? 1 : Math.min(threads, MAX_LANES);
     this.#modelBytes = generationModel(config, this.#weightKind);
     this.#weights = Object.fromEntries(
       [...parameters.parameters.values()].map(({ name, shape, data }) => [name, { type: "float32", shape, data }]),
     );
+    this.#sessionOptions = {
+      name: "generation",
+      threads,
+      parallelism: pool ? "pool" : "caller",
+      // The level above prepares layouts for convolutions.
+      graphOptimization: "extended",
+      ...(constant ? { initializers: this.#weights } : {}),
+    };
   }
 
   /**
@@ -48,13 +70,7 @@ export class GenerationModel {
     if (this.#session !== undefined && current === this.#fingerprint) return false;
     this.close();
     this.#fingerprint = current;
-    this.#session = createSession(this.#modelBytes, {
-      name: "generation",
-      parallelism: "caller",
-      // The level above prepares layouts for convolutions.
-      graphOptimization: "extended",
-      ...(constant ? { initializers: this.#weights } : {}),
-    });
+    this.#session = createSession(this.#modelBytes, this.#sessionOptions);
     return true;
   }
 

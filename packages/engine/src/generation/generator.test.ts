@@ -173,11 +173,14 @@ describe("one model", () => {
     expect(await collect(generator.generate([greedy]))).toEqual(before);
   });
 
-  test("a model that is large enough for constant weights keeps all of this", async () => {
+  test.each([
+    ["in lanes", 2],
+    ["with every product divided among threads", 5],
+  ])("a model that is large enough for constant weights keeps all of this, %s", async (_, threads) => {
     const wide = parseModelConfig({ ...config.original, vocab_size: 32768, tie_word_embeddings: false });
     const store = initializeParameters(wide, 3);
     expect(store.parameterCount).toBeGreaterThan(2_000_000);
-    const generator = new Generator(wide, store, { threads: 2 });
+    const generator = new Generator(wide, store, { threads });
     open.push(generator);
     const requests = [request({ maxTokens: 4, count: 17 }), request({ maxTokens: 5, prompt: [9], seed: 2 })];
     const together = await collect(generator.generate(requests));

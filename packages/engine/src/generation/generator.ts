@@ -11,8 +11,6 @@ import { Sampler } from "./sampler.js";
 import { type PreparedRequest, prepareRequest } from "./sequence.js";
 import { validateRequests } from "./validate.js";
 
-/** Lanes run on libuv's thread pool, which has four threads. */
-const MAX_LANES = 4;
 /** Below this, a lane of its own costs more (each reads all weights) than the second core gives. */
 const MIN_ROWS_PER_LANE = 8;
 const CAPACITY_STEP = 32;
@@ -130,10 +128,9 @@ export class Generator {
     const bytesPerSequence = cacheBytes(config, capacity) + BatchBuffers.bytesPerRow(config);
     const affordable = Math.max(1, Math.floor(this.#cacheBytes / bytesPerSequence));
     const wanted = Math.min(total, affordable);
-    const laneCount = Math.max(1, Math.min(this.#threads, MAX_LANES, Math.floor(wanted / MIN_ROWS_PER_LANE)));
+    this.#model ??= new GenerationModel(config, this.#parameters, this.#threads);
+    const laneCount = Math.max(1, Math.min(this.#model.maxLanes, Math.floor(wanted / MIN_ROWS_PER_LANE)));
     const maxActive = Math.ceil(wanted / laneCount);
-
-    this.#model ??= new GenerationModel(config, this.#parameters);
     if (this.#model.refresh()) for (const lane of this.#lanes) lane.unbind();
     const fits = this.#lanes.every((lane) => lane.slots >= maxActive && lane.capacity >= capacity);
     if (!fits || this.#lanes.length < laneCount) {
