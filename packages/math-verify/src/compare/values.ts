@@ -116,18 +116,28 @@ function isProportionate(x: number, y: number, tolerance: Tolerance): boolean {
   return Math.abs(x - y) <= bound * Math.max(Math.abs(x), Math.abs(y));
 }
 
-function pointFor(reading: Reading, symbols: ReadonlyMap<string, Complex>, real: boolean, seed: number): Point {
-  return { reading, symbols, real, seed, budget: { steps: 20000 } };
+function pointFor(
+  reading: Reading,
+  symbols: ReadonlyMap<string, Complex>,
+  real: boolean,
+  seed: number,
+  budget: Point["budget"],
+): Point {
+  return { reading, symbols, real, seed, budget };
 }
+
+/** Operations one comparison may take, over all its sample points. */
+const MAX_STEPS = 40_000;
 
 const NO_SYMBOLS: ReadonlyMap<string, Complex> = new Map();
 
 function equalConstants(a: Node, b: Node, reading: Reading, decimal: boolean, tolerance: Tolerance): boolean {
-  let x = evaluateAt(a, pointFor(reading, NO_SYMBOLS, true, 1));
-  let y = evaluateAt(b, pointFor(reading, NO_SYMBOLS, true, 1));
+  const budget = { steps: MAX_STEPS };
+  let x = evaluateAt(a, pointFor(reading, NO_SYMBOLS, true, 1, budget));
+  let y = evaluateAt(b, pointFor(reading, NO_SYMBOLS, true, 1, budget));
   if (Number.isNaN(x.re) || Number.isNaN(y.re)) {
-    x = evaluateAt(a, pointFor(reading, NO_SYMBOLS, false, 1));
-    y = evaluateAt(b, pointFor(reading, NO_SYMBOLS, false, 1));
+    x = evaluateAt(a, pointFor(reading, NO_SYMBOLS, false, 1, budget));
+    y = evaluateAt(b, pointFor(reading, NO_SYMBOLS, false, 1, budget));
   }
   if (!isDefined(x) || !isDefined(y)) return sameStructure(a, b) || (isInfinite(a) && isInfinite(b) && x.re === y.re);
   if (close(x, y, tolerance)) return true;
@@ -168,12 +178,13 @@ function equalFunctions(
   if (names.length > 64) return false;
   const integers = new Set([...factsA.integers, ...factsB.integers]);
   const modes = factsA.hasImaginary || factsB.hasImaginary ? [false] : [true, false];
+  const budget = { steps: MAX_STEPS };
   for (const real of modes) {
     let agreed = 0;
-    for (let attempt = 0; attempt < ATTEMPTS && agreed < POINTS_NEEDED; attempt++) {
+    for (let attempt = 0; attempt < ATTEMPTS && agreed < POINTS_NEEDED && budget.steps > 0; attempt++) {
       const symbols = samplePoint(names, integers, attempt, real || attempt % 2 === 0);
-      const x = evaluateAt(a, pointFor(reading, symbols, real, attempt));
-      const y = evaluateAt(b, pointFor(reading, symbols, real, attempt));
+      const x = evaluateAt(a, pointFor(reading, symbols, real, attempt, budget));
+      const y = evaluateAt(b, pointFor(reading, symbols, real, attempt, budget));
       if (!isDefined(x) || !isDefined(y)) continue;
       // A point where cancellation leaves no digits decides nothing.
       if (

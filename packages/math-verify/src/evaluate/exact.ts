@@ -19,7 +19,13 @@ interface Budget {
   steps: number;
 }
 
-const MAX_STEPS = 4000;
+const MAX_STEPS = 20_000;
+/** Reducing a fraction costs the square of its length; long ones use up the budget sooner. */
+function charge(value: Rational | null, budget: Budget): Rational | null {
+  if (value !== null && value.denominator !== 1n) budget.steps -= (q.bitLength(value.denominator) / 64) ** 2 / 40;
+  return value;
+}
+
 const HUNDRED = q.fromInteger(100);
 
 /** The exact rational value of a node without symbols, or null when it is irrational, symbolic or too large. */
@@ -46,7 +52,7 @@ function evaluate(node: Node, reading: Reading, bindings: Bindings, budget: Budg
       for (const term of node.terms) {
         const next = value(term);
         if (next === null) return null;
-        total = q.add(total, next);
+        total = charge(q.add(total, next), budget);
         if (total === null) return null;
       }
       return total;
@@ -56,7 +62,7 @@ function evaluate(node: Node, reading: Reading, bindings: Bindings, budget: Budg
       for (const factor of node.factors) {
         const next = value(factor);
         if (next === null) return null;
-        total = q.multiply(total, next);
+        total = charge(q.multiply(total, next), budget);
         if (total === null) return null;
       }
       return total;
@@ -65,7 +71,7 @@ function evaluate(node: Node, reading: Reading, bindings: Bindings, budget: Budg
       const numerator = value(node.numerator);
       if (numerator === null) return null;
       const denominator = value(node.denominator);
-      return denominator === null ? null : q.divide(numerator, denominator);
+      return denominator === null ? null : charge(q.divide(numerator, denominator), budget);
     }
     case "power":
       return exactPower(value(node.base), value(node.exponent));
@@ -174,10 +180,10 @@ function binomial(n: bigint, k: bigint): Rational | null {
 }
 
 function commonDivisor(args: readonly Rational[], least: boolean): Rational | null {
-  const gcd = (a: bigint, b: bigint): bigint => (b === 0n ? (a < 0n ? -a : a) : gcd(b, a % b));
+  if (args.some((arg) => q.bitLength(arg.numerator) > 8192)) return null;
   let result = args[0]!.numerator;
   for (const { numerator } of args.slice(1)) {
-    const divisor = gcd(result, numerator);
+    const divisor = q.greatestCommonDivisor(result, numerator);
     result = least ? (divisor === 0n ? 0n : (result * numerator) / divisor) : divisor;
     if (q.bitLength(result) > q.BIT_BUDGET) return null;
   }
@@ -211,7 +217,7 @@ function exactSeries(
     inner.set(node.variable, q.fromInteger(k));
     const term = evaluate(node.body, reading, inner, budget);
     if (term === null) return null;
-    total = node.operation === "sum" ? q.add(total, term) : q.multiply(total, term);
+    total = charge(node.operation === "sum" ? q.add(total, term) : q.multiply(total, term), budget);
     if (total === null) return null;
   }
   return total;

@@ -249,7 +249,11 @@ function binomial(n: Complex, k: Complex): Complex {
 }
 
 function commonDivisor(values: readonly number[], least: boolean): number {
-  const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b));
+  const gcd = (a: number, b: number): number => {
+    let [x, y] = [Math.abs(a), Math.abs(b)];
+    while (y > 0) [x, y] = [y, x % y];
+    return x;
+  };
   return values.reduce((total, next) => (least ? Math.abs(total * next) / (gcd(total, next) || 1) : gcd(total, next)));
 }
 

@@ -5,11 +5,11 @@ export interface Rational {
 }
 
 /** Largest size of an exact numerator or denominator; beyond it evaluation falls back to doubles. */
-export const BIT_BUDGET = 1 << 17;
+export const BIT_BUDGET = 1 << 15;
 
 const SMALL = 1n << 62n;
 
-function greatestCommonDivisor(a: bigint, b: bigint): bigint {
+export function greatestCommonDivisor(a: bigint, b: bigint): bigint {
   let x = a < 0n ? -a : a;
   let y = b < 0n ? -b : b;
   while (y !== 0n) [x, y] = [y, x % y];

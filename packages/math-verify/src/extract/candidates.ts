@@ -12,18 +12,29 @@ export interface Candidate {
   readonly percent: readonly boolean[];
 }
 
-/** Text beyond this size is searched from its end only. */
+/** Boxes are looked for in this much text, and formulas, anchors and numbers in the last part of it. */
 const MAX_RESPONSE = 4_000_000;
+const MAX_SEARCHED = 200_000;
 const MAX_ANCHORS = 24;
 
 /** Candidates in order of precedence: by priority, then the one that ends last. */
 export function findCandidates(response: string, options: ResolvedOptions): Candidate[] {
   const text = response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response;
   const latex = options.targets.includes("latex");
-  const expr = options.targets.includes("expr");
   const candidates: Candidate[] = [];
-  const spans = latex ? findEnvironments(text) : [];
   if (latex && options.boxedPriority >= 0) addBoxes(text, options.boxedPriority, candidates);
+  if (text.length <= MAX_SEARCHED) addFromText(text, options, candidates);
+  else {
+    addFromText(text.slice(-MAX_SEARCHED), options, candidates);
+    if (candidates.length === 0) addFromText(text.slice(0, MAX_SEARCHED), options, candidates);
+  }
+  return candidates.sort((a, b) => a.priority - b.priority || b.end - a.end || a.start - b.start);
+}
+
+function addFromText(text: string, options: ResolvedOptions, candidates: Candidate[]): void {
+  const latex = options.targets.includes("latex");
+  const expr = options.targets.includes("expr");
+  const spans = latex ? findEnvironments(text) : [];
   const plain = expr ? findPlain(text) : [];
   for (const anchor of findAnchors(text)) addAnchored(text, anchor, spans, latex, expr, candidates);
   if (options.withoutAnchor) {
@@ -31,7 +42,6 @@ export function findCandidates(response: string, options: ResolvedOptions): Cand
       candidates.push({ kind: "latex", priority: 300, ...span });
     for (const span of plain.slice(-32)) candidates.push(fromPlain(span, 300));
   }
-  return candidates.sort((a, b) => a.priority - b.priority || b.end - a.end || a.start - b.start);
 }
 
 const CONDITION = /\b(?:where|such that|for (?:all|any|some|every|each))\b/;

@@ -70,6 +70,9 @@ function scan(text: string): Environment[] {
   const found: Environment[] = [];
   let noDouble = false;
   let noBracket = false;
+  const parentheses = new Finder(text, "\\)");
+  const lines = new Finder(text, "\n");
+  const unclosed = new Set<string>();
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code === 36) {
@@ -105,8 +108,8 @@ function scan(text: string): Environment[] {
           continue;
         }
       } else if (next === "(") {
-        const close = parenthesisEnd(text, at + 2);
-        if (close > at + 2) {
+        const close = parentheses.next(at + 2);
+        if (close > at + 2 && close < lines.next(at + 2) && close - at < MAX_INLINE) {
           found.push({ start: at, end: close + 2, content: text.slice(at + 2, close) });
           at = close + 1;
           continue;
@@ -115,8 +118,10 @@ function scan(text: string): Environment[] {
         DISPLAY_ENVIRONMENT.lastIndex = at;
         const match = DISPLAY_ENVIRONMENT.exec(text);
         const closing = match === null ? "" : `\\end{${match[1]}${match[2]}}`;
-        const close = match === null ? -1 : text.slice(at, at + MAX_INLINE).indexOf(closing);
-        if (match !== null && close > 0) {
+        const isOpen = match !== null && !unclosed.has(closing);
+        const close = isOpen ? text.indexOf(closing, at) - at : -1;
+        if (isOpen && close < 0) unclosed.add(closing);
+        if (match !== null && close > 0 && close < MAX_INLINE) {
           found.push({
             start: at,
             end: at + close + closing.length,
@@ -166,17 +171,23 @@ function inlineEnd(text: string, from: number): number {
   return -1;
 }
 
-function parenthesisEnd(text: string, from: number): number {
-  const stop = Math.min(text.length, from + MAX_INLINE);
-  for (let at = from; at < stop; at++) {
-    const code = text.charCodeAt(at);
-    if (code === 10) return -1;
-    if (code === 92) {
-      if (text[at + 1] === ")") return at;
-      at++;
+/** Repeated searches for one string at rising positions, linear in total. */
+class Finder {
+  #found = -1;
+
+  constructor(
+    private readonly text: string,
+    private readonly target: string,
+  ) {}
+
+  /** First occurrence at or after `from`; the length of the text where there is none. */
+  next(from: number): number {
+    if (this.#found < from) {
+      const found = this.text.indexOf(this.target, from);
+      this.#found = found < 0 ? this.text.length : found;
     }
+    return this.#found;
   }
-  return -1;
 }
 
 /** " [ … ] " on one line, the way stripped display mathematics looks. */

@@ -9,13 +9,13 @@ export interface PlainSpan {
 
 const CURRENCY = "$€£¥₹₽₪₩₫฿₡₢₣₤₥₦₧₨₭₮₯₰₱₲₳₴₵₶₷₸₺₻₼₾₿";
 const START = new RegExp(
-  `(?<=^|[\\s=:≈~"'\`(\\[*])(?:\\*\\*)?(?:\\\\?[${CURRENCY}]\\s?)?(?=\\(*[-−]?\\(*\\.?\\d)`,
+  `(?<=^|[\\s=:≈~"'\`(\\[*])(?:\\*\\*)?(?:\\\\?[${CURRENCY}]\\s?)?(?=\\({0,3}[-−]?\\({0,3}\\.?\\d)`,
   "gu",
 );
 const NUMBER =
   /-?(?:[1-9]\d{0,2}(?:,\d{3})+(?![\d])(?:\.\d+)?|[1-9]\d{0,2}(?: \d{3})+(?![\d])(?:\.\d+)?|[1-9]\d{0,2}(?:\.\d{3})+,\d+|\d+[.,]\d+|\.\d+|\d+)(?:[eE][+-]?\d+(?![a-zA-Z\d]))?/y;
 const PERCENT = /\s*(?:%|[Pp]ercent(?:age)?|[Pp]ct)/y;
-const MAX_EXPRESSION = 400;
+const MAX_EXPRESSION = 300;
 /** Matches kept from the end of the text. */
 const KEPT = 48;
 
@@ -66,7 +66,13 @@ function readNumber(text: string, start: number, at: number): PlainSpan | null {
 function readExpression(text: string, start: number, at: number): PlainSpan | null {
   const limit = Math.min(text.length, at + MAX_EXPRESSION);
   let end = at;
-  while (end < limit && isExpressionCharacter(text.charCodeAt(end))) end++;
+  let hasOperator = false;
+  for (; end < limit; end++) {
+    const code = text.charCodeAt(end);
+    if (!isExpressionCharacter(code)) break;
+    if (code !== 32 && code !== 46 && (code < 48 || code > 57)) hasOperator = true;
+  }
+  if (!hasOperator) return null;
   if (end === limit && limit < text.length) return null;
   let run = text.slice(at, end);
   const next = text[end];
