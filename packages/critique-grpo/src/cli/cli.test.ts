@@ -181,6 +181,20 @@ describe("sft", () => {
   });
 });
 
+describe("doctor", () => {
+  it("tries a small model and tells what it found", async () => {
+    const { code, stdout } = await runCli(["doctor", "--json"]);
+    const findings = JSON.parse(stdout) as { name: string; outcome: string; detail: string }[];
+    expect(findings.map(({ name }) => name)).toEqual(["node", "platform", "memory", "directory", "engine", "training"]);
+    expect(findings.find(({ name }) => name === "engine")?.detail).toContain("CPUExecutionProvider");
+    expect(findings.find(({ name }) => name === "training")).toMatchObject({
+      outcome: "ok",
+      detail: expect.stringMatching(/forward and backward at [\d,]+ tokens\/s/),
+    });
+    expect(code).toBe(0);
+  });
+});
+
 describe("help", () => {
   it.each(["train", "sft", "sample", "eval", "doctor", "presets", "schema"])(
     "%s --help shows how to use it",

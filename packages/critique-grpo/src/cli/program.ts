@@ -9,6 +9,7 @@ import { sampleCommand } from "./commands/sample.js";
 import { schemaCommand } from "./commands/schema.js";
 import { sftCommand } from "./commands/sft.js";
 import { trainCommand } from "./commands/train.js";
+import { verifyCommand } from "./commands/verify.js";
 import { type CliIo, EXIT, processIo } from "./io.js";
 
 const HELP = `
@@ -41,6 +42,7 @@ export async function main(argv: readonly string[], io: CliIo = processIo()): Pr
     sftCommand,
     sampleCommand,
     evalCommand,
+    verifyCommand,
     doctorCommand,
     presetsCommand,
     schemaCommand,

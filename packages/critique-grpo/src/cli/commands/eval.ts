@@ -65,6 +65,7 @@ async function runEval(io: CliIo, argument: string, options: EvalOptions): Promi
     throw new InputError(`${file}: evaluation.files names no questions; set it, or give --files`);
   }
   const run = await prepareRun(config);
+  for (const warning of run.warnings) io.stderr.write(`warning: ${warning}\n`);
   const { signal, release } = io.interruption();
   const policy = await openConfiguredPolicy({ engine: config.engine });
   const live = io.stderr.isTTY === true;

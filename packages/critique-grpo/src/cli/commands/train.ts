@@ -50,6 +50,7 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
   try {
     progress.note("reading data …");
     const run = await prepareRun(config);
+    for (const warning of run.warnings) progress.note(`warning: ${warning}`);
     progress.note(`${formatCount(run.questions.length)} questions; loading the model …`);
     const policy = await openConfiguredPolicy(config);
     try {

@@ -159,7 +159,7 @@ export function liveProgress({ stream, title, now = () => performance.now() }: P
     drawn = 0;
   };
   const draw = () => {
-    const width = Math.max(20, (stream.columns ?? 80) - 1);
+    const width = Math.max(20, (stream.columns || 80) - 1);
     const lines = block(view, title, (now() - started) / 1000, width);
     erase();
     stream.write(`${lines.join("\n")}\n`);
