@@ -237,7 +237,8 @@ class TensorValues {
 
   create(tensor: Tensor): bigint {
     const shape = BigInt64Array.from(tensor.shape, BigInt);
-    this.#memory.push(tensor.data);
+    // The shape as well: an array that only its address stands for may be collected before the call is made.
+    this.#memory.push(tensor.data, shape);
     const value = output(
       library!.status.CreateTensorWithDataAsOrtValue,
       environment!.memoryInfo,
