@@ -1,14 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { CallQueue } from "./call-queue.js";
 import { Generator } from "./generation/index.js";
-import {
-  type AdamWState,
-  adamWStep,
-  createAdamWState,
-  loadTrainingState,
-  saveTrainingState,
-  Trainer,
-} from "./training/index.js";
+import { AdamW, createAdamWState, loadTrainingState, saveTrainingState, Trainer } from "./training/index.js";
 import { validateAdamWOptions, validateForwardBackwardOptions, validateSequences } from "./training/validate.js";
 import type {
   AdamWOptions,
@@ -74,7 +67,7 @@ class EmbeddedLanguageModel implements LanguageModel {
   private readonly trainer: Trainer;
   private readonly generator: Generator;
   /** Made at the first optimizer step: a model that is only sampled needs no moments. */
-  private optimizer: AdamWState | undefined;
+  private optimizer: AdamW | undefined;
   private closed = false;
 
   constructor(
@@ -135,15 +128,15 @@ class EmbeddedLanguageModel implements LanguageModel {
 
   async optimizerStep(options: AdamWOptions): Promise<OptimizerStepResult> {
     validateAdamWOptions(options);
-    return this.enqueue(async () => adamWStep(this.model.parameters, this.optimizerState(), options));
+    return this.enqueue(async () => this.adamW().step(options));
   }
 
   async saveState(directory: string): Promise<void> {
-    return this.enqueue(() => saveTrainingState(directory, this.model.parameters, this.optimizerState()));
+    return this.enqueue(() => saveTrainingState(directory, this.model.parameters, this.adamW().state));
   }
 
   async loadState(directory: string): Promise<void> {
-    return this.enqueue(() => loadTrainingState(directory, this.model.parameters, this.optimizerState()));
+    return this.enqueue(() => loadTrainingState(directory, this.model.parameters, this.adamW().state));
   }
 
   async exportModel(directory: string, options: { dtype?: "float32" | "bfloat16" | "float16" } = {}): Promise<void> {
@@ -166,13 +159,15 @@ class EmbeddedLanguageModel implements LanguageModel {
     const closing = this.enqueue(async () => {
       this.trainer.close();
       this.generator.close();
+      this.optimizer?.close();
     });
     this.closed = true;
     await closing;
   }
 
-  private optimizerState(): AdamWState {
-    this.optimizer ??= createAdamWState(this.model.parameters);
+  private adamW(): AdamW {
+    const { parameters } = this.model;
+    this.optimizer ??= new AdamW(parameters, createAdamWState(parameters), this.options.threads);
     return this.optimizer;
   }
 

@@ -1,6 +1,12 @@
+import { availableParallelism } from "node:os";
 import { type Subgraph, serialiseModel } from "../graph/index.js";
 import { type BoundRun, createSession } from "../runtime/index.js";
 import type { Session, SessionOptions, Tensor } from "../runtime/types.js";
+
+/** Threads a model may use: what was asked for, or all cores. */
+export function sharedThreads(threads: number | undefined): number {
+  return threads ?? availableParallelism();
+}
 
 /** Sessions by name, made when first needed and shared by all lanes. */
 export class Sessions {

@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import type {
   ForwardBackwardOptions,
   ForwardBackwardResult,
@@ -11,7 +10,7 @@ import { GradientArena } from "./gradients.js";
 import { HeadPlan } from "./head.js";
 import { checkedLoss, type EvaluatedSequence, inputLength, Lane, type Pass } from "./lane.js";
 import { type MicroBatch, planLanes } from "./micro-batches.js";
-import { Sessions } from "./sessions.js";
+import { Sessions, sharedThreads } from "./sessions.js";
 import { TrunkPlan } from "./trunk.js";
 
 /** Padded tokens in a micro-batch: small enough that a layer's activations stay near the caches. */
@@ -44,7 +43,7 @@ export class Trainer {
     private readonly parameters: ParameterStore,
     options: TrainerOptions = {},
   ) {
-    const threads = options.threads ?? availableParallelism();
+    const threads = sharedThreads(options.threads);
     const affordable = (threads - 1) * parameters.data.byteLength <= MAX_LANE_GRADIENT_BYTES;
     this.laneCount = threads <= MAX_LANES && affordable ? threads : 1;
     this.sessions = new Sessions({ threads, parallelism: this.laneCount > 1 ? "caller" : "pool" });
