@@ -52,7 +52,7 @@ describe("critique-grpo verify", () => {
     ["object.json", "{}", "array of records"],
     ["no-prediction.jsonl", '{"gold": "1"}', '"prediction" must be text'],
     ["number.jsonl", '{"gold": 1, "prediction": "1"}', '"gold" must be text'],
-    ["option.jsonl", '{"gold": "1", "prediction": "1", "options": {"colour": 1}}', "option.jsonl:1"],
+    ["option.jsonl", '{"gold": "1", "prediction": "1", "options": {"float_rounding": -1}}', "option.jsonl:1"],
   ])("%s: one clear message", async (name, content, message) => {
     const path = content === null ? join(directory, name) : file(name, content);
     const { code, stderr } = await runCli(["verify", "--cases", path]);

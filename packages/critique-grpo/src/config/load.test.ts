@@ -194,7 +194,7 @@ describe("rules between keys", () => {
 
   it("knows the built-in rewards", () => {
     expect(problem(GOOD.replace("exact-match", "exact_match"))).toContain(
-      '"exact_match" is not built in (exact-match, format); did you mean "exact-match"?',
+      '"exact_match" is not built in (exact-match, format, length, math, multiple-choice); did you mean "exact-match"?',
     );
   });
 

@@ -90,7 +90,10 @@ export const rewardSchema = z.strictObject({
   functions: z
     .array(
       z.strictObject({
-        name: z.string().min(1).describe("exact-match, format, or a name of your own with `module`"),
+        name: z
+          .string()
+          .min(1)
+          .describe("exact-match, format, length, math, multiple-choice, or a name of your own with `module`"),
         module: path("module", "TypeScript module")
           .optional()
           .describe("Module whose default export (or export called `name`) is a reward function"),
@@ -101,6 +104,12 @@ export const rewardSchema = z.strictObject({
     .min(1)
     .describe("Rewards that are added up with their weights"),
   correctAt: z.number().default(0.5).describe("A response counts as right when its reward is at least this"),
+  unverifiableGold: z
+    .enum(["skip", "error"])
+    .default("skip")
+    .describe(
+      "What to do with questions whose gold answer a built-in reward (math, multiple-choice) cannot judge: list them and leave them out, or refuse to start",
+    ),
 });
 
 export const critiqueSchema = z.strictObject({

@@ -70,3 +70,38 @@ export function requireGold(questions: readonly LocatedQuestion[], reason: strin
     `${without.length} of ${questions.length} questions have no gold answer, but ${reason} needs one: ${rows.join(", ")}${without.length > SHOWN ? ", …" : ""}. Name the column in data.columns.answer`,
   );
 }
+
+/** What a reward says of gold answers before a run; see `WeightedReward.unverifiable`. */
+interface GoldJudge {
+  readonly name: string;
+  readonly unverifiable?: (gold: string) => string | null;
+}
+
+/**
+ * Leaves out the questions whose gold answer a reward cannot judge, and lists them; `policy` "error" refuses them.
+ * @throws InputError with the list, or if no question is left.
+ */
+export function verifiableQuestions(
+  questions: readonly LocatedQuestion[],
+  rewards: readonly GoldJudge[],
+  policy: "skip" | "error",
+): { readonly kept: readonly LocatedQuestion[]; readonly warning: string | null } {
+  const problems: string[] = [];
+  const kept = questions.filter(({ question, location }) => {
+    for (const { name, unverifiable } of rewards) {
+      const reason = unverifiable?.(question.gold) ?? null;
+      if (reason === null) continue;
+      problems.push(`  ${location}: ${JSON.stringify(question.gold)}: reward ${name}: ${reason}`);
+      return false;
+    }
+    return true;
+  });
+  if (problems.length === 0) return { kept, warning: null };
+  const list = `${problems.length} of ${questions.length} gold answers cannot be verified against`;
+  if (policy === "error" || kept.length === 0) {
+    throw new InputError(
+      `${list}:\n${problems.join("\n")}\nRemedy: mend these answers, name the column in data.columns.answer, or set reward.unverifiableGold: skip`,
+    );
+  }
+  return { kept, warning: `${list}; these questions are left out:\n${problems.join("\n")}` };
+}

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { InputError } from "../config/errors.js";
 import type { RunConfig } from "../config/schema.js";
 import { loadUserModule } from "../config/user-module.js";
-import { checkPrompts, requireGold } from "../data/check.js";
+import { checkPrompts, requireGold, verifiableQuestions } from "../data/check.js";
 import { type LocatedQuestion, loadQuestions } from "../data/load.js";
 import type { Question } from "../data/question.js";
 import { evaluate } from "../evaluation/evaluate.js";
@@ -23,6 +23,8 @@ export interface PreparedRun {
   readonly codec: HuggingFaceTextCodec;
   readonly tokenizerDirectory: string;
   readonly questions: readonly Question[];
+  /** What the user should know before the run starts, such as questions that were left out and why. */
+  readonly warnings: readonly string[];
   /** Tokens of the longest training prompt. */
   readonly longestPrompt: number;
   /** Empty where evaluation.files is not set. */
@@ -46,9 +48,17 @@ export async function prepareRun(config: RunConfig): Promise<PreparedRun> {
   const tokenizerDirectory = tokenizerDirectoryOf(config);
   const codec = loadTextCodec(tokenizerDirectory);
 
-  const questions = await loadQuestions(config.data);
-  const evaluationQuestions = await loadEvaluationQuestions(config);
-  checkGold(config, [...questions, ...evaluationQuestions]);
+  const loaded = await loadQuestions(config.data);
+  const loadedForEvaluation = await loadEvaluationQuestions(config);
+  checkGold(config, [...loaded, ...loadedForEvaluation]);
+  const warnings: string[] = [];
+  const verifiable = (located: readonly LocatedQuestion[]) => {
+    const { kept, warning } = verifiableQuestions(located, rewards, config.reward.unverifiableGold);
+    if (warning !== null) warnings.push(warning);
+    return kept;
+  };
+  const questions = verifiable(loaded);
+  const evaluationQuestions = verifiable(loadedForEvaluation);
   const limits = readModelLimits(config.engine);
   const contextLength = Math.min(limits.contextLength, config.engine.contextLength ?? limits.contextLength);
   const { maxTokens } = config.sampling;
@@ -59,7 +69,7 @@ export async function prepareRun(config: RunConfig): Promise<PreparedRun> {
   checkPrompts(evaluationQuestions, codec, { contextLength, maxTokens, vocabularySize });
 
   const heldOut = evaluationQuestions.map(({ question }) => question);
-  const prepared = { config, codec, tokenizerDirectory, rewards, critic, score, longestPrompt };
+  const prepared = { config, codec, tokenizerDirectory, rewards, critic, score, longestPrompt, warnings };
   return {
     ...prepared,
     questions: questions.map(({ question }) => question),

@@ -4,13 +4,17 @@ import { InputError } from "../../config/errors.js";
 type OptionRule =
   | { readonly type: "enum"; readonly values: readonly string[]; readonly default: string }
   | { readonly type: "boolean"; readonly default: boolean }
+  /** Without a default the option is required. */
+  | { readonly type: "number"; readonly minimum: number; readonly default?: number }
   | { readonly type: "pattern" };
 
 type OptionValue<R extends OptionRule> = R extends { type: "enum" }
   ? string
   : R extends { type: "boolean" }
     ? boolean
-    : RegExp | undefined;
+    : R extends { type: "number" }
+      ? number
+      : RegExp | undefined;
 
 /** @throws InputError that names the reward, the option and what is allowed. */
 export function readOptions<const R extends Readonly<Record<string, OptionRule>>>(
@@ -39,6 +43,12 @@ function readOption(name: string, value: unknown, rule: OptionRule): unknown {
       if (value === undefined) return rule.default;
       if (typeof value === "boolean") return value;
       throw new InputError(`${name} is ${JSON.stringify(value)}; it must be true or false`);
+    case "number": {
+      const number = value ?? rule.default;
+      if (typeof number === "number" && Number.isFinite(number) && number >= rule.minimum) return number;
+      const found = value === undefined ? "missing" : JSON.stringify(value);
+      throw new InputError(`${name} is ${found}; it must be a number of at least ${rule.minimum}`);
+    }
     case "pattern":
       if (value === undefined) return undefined;
       if (typeof value !== "string")

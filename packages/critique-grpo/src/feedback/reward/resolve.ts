@@ -3,10 +3,24 @@ import { InputError } from "../../config/errors.js";
 import type { RunConfig } from "../../config/schema.js";
 import { exactMatch } from "./exact-match.js";
 import { format } from "./format.js";
+import { length } from "./length.js";
+import { math, unverifiableMathGold } from "./math.js";
+import { multipleChoice, unverifiableChoiceGold } from "./multiple-choice.js";
 import type { RewardFunction, WeightedReward } from "./reward.js";
 
 /** Rewards that a configuration can name without a module. */
-export const builtInRewards: Readonly<Record<string, RewardFunction>> = { "exact-match": exactMatch, format };
+export const builtInRewards: Readonly<Record<string, RewardFunction>> = {
+  "exact-match": exactMatch,
+  format,
+  length,
+  math,
+  "multiple-choice": multipleChoice,
+};
+
+/** Built-in rewards that cannot judge every gold answer: why they cannot judge this one, or null. */
+const goldChecks: Readonly<
+  Record<string, (gold: string, options: Readonly<Record<string, unknown>>) => string | null>
+> = { math: unverifiableMathGold, "multiple-choice": unverifiableChoiceGold };
 
 /** Imports a user's module: the caller knows where paths start and how TypeScript is loaded. */
 export type ModuleLoader = (path: string) => Promise<Readonly<Record<string, unknown>>>;
@@ -17,7 +31,7 @@ export type ModuleLoader = (path: string) => Promise<Readonly<Record<string, unk
  * @throws InputError that names the reward and what is there instead.
  */
 export async function resolveRewards(
-  config: RunConfig["reward"],
+  config: Pick<RunConfig["reward"], "functions">,
   loadModule: ModuleLoader,
 ): Promise<readonly WeightedReward[]> {
   const rewards: WeightedReward[] = [];
@@ -26,7 +40,11 @@ export async function resolveRewards(
       module === undefined
         ? await builtIn(name, options)
         : ((await exportedFunction(module, name, "reward", loadModule)) as RewardFunction);
-    rewards.push({ name, score, weight, options });
+    const goldCheck = module === undefined && Object.hasOwn(goldChecks, name) ? goldChecks[name] : undefined;
+    rewards.push({
+      ...{ name, score, weight, options },
+      ...(goldCheck === undefined ? {} : { unverifiable: (gold: string) => goldCheck(gold, options) }),
+    });
   }
   return rewards;
 }

@@ -112,7 +112,6 @@ describe("resolveRewards", () => {
     const load = async () => ({ length, default: () => 0 });
     const rewards = await resolveRewards(
       {
-        correctAt: 0.5,
         functions: [
           { ...entry, name: "format" },
           { ...entry, name: "length", module: "/m.ts", weight: 2 },
@@ -127,7 +126,7 @@ describe("resolveRewards", () => {
   });
 
   it.each([
-    [{ ...entry, name: "exact" }, 'Unknown reward "exact"; built in are exact-match, format'],
+    [{ ...entry, name: "exact" }, 'Unknown reward "exact"; built in are exact-match, format, length, math'],
     [
       { ...entry, name: "format", options: { stile: "boxed" } },
       'Unknown option "stile" of reward "format"; it knows style, pattern',
@@ -138,12 +137,12 @@ describe("resolveRewards", () => {
     ],
     [{ ...entry, name: "exact-match", options: { pattern: "(" } }, "is not a regular expression"],
   ])("refuses %j before any work", async (wrong, message) => {
-    await expect(resolveRewards({ correctAt: 0.5, functions: [wrong] }, noModules)).rejects.toThrow(message);
+    await expect(resolveRewards({ functions: [wrong] }, noModules)).rejects.toThrow(message);
   });
 
   it("says what a module exports instead of a reward", async () => {
     const load = async () => ({ score: 1, other: 2 });
     const functions = [{ ...entry, name: "mine", module: "/m.ts" }];
-    await expect(resolveRewards({ correctAt: 0.5, functions }, load)).rejects.toThrow("it exports score, other");
+    await expect(resolveRewards({ functions }, load)).rejects.toThrow("it exports score, other");
   });
 });

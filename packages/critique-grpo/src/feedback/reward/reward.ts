@@ -26,6 +26,8 @@ export interface WeightedReward {
   /** Default 1. */
   readonly weight?: number;
   readonly options?: Readonly<Record<string, unknown>>;
+  /** Why the reward cannot judge answers to this gold answer; null if it can. Asked before a run starts. */
+  readonly unverifiable?: (gold: string) => string | null;
 }
 
 /** Scores one response; never throws. */
