@@ -66,13 +66,26 @@ before = unpack(job["before"])
 base = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
 model = PeftModel.from_pretrained(base, before, is_trainable=True).eval()
 parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-result = {"cases": [], "parameters": len(parameters)}
+# SkyRL fuses the projections that read the same input (q, k, v; gate, up): they share one lora_A, which PEFT's format
+# repeats. Its gradient is the sum over the copies, and it counts once in the norm.
+groups = {}
+for name, parameter in parameters.items():
+    block = name.rsplit(".", 4)[0]
+    groups.setdefault((block, parameter.detach().numpy().tobytes()) if ".lora_A." in name else name, []).append(name)
+
+
+def gradients():
+    """One gradient for each weight that really exists, with the names of its copies."""
+    return [(names, sum(parameters[name].grad.double() for name in names)) for names in groups.values()]
+
+
+result = {"cases": [], "parameters": len(groups)}
 for case in job["cases"]:
     model.zero_grad()
     logprobs = [token_logprobs(model, datum["tokens"]) for datum in case["datums"]]
     loss = sum(datum_loss(case, datum, lp) for datum, lp in zip(case["datums"], logprobs))
     loss.backward()
-    norm = torch.sqrt(sum((parameter.grad.double() ** 2).sum() for parameter in parameters.values()))
+    norm = torch.sqrt(sum((gradient**2).sum() for _, gradient in gradients()))
     result["cases"].append(
         {"name": case["name"], "loss": loss.item(), "gradNorm": norm.item(), "logprobs": [lp.tolist() for lp in logprobs]}
     )
@@ -82,12 +95,12 @@ if "after" in job:
     old, new = (load_file(f"{d}/adapter_model.safetensors") for d in (before, unpack(job["after"])))
     lr, eps = job["learningRate"], job["eps"]
     worst, total, error = 0.0, 0.0, 0.0
-    for name, parameter in parameters.items():
-        key = name.replace(".default.weight", ".weight")
-        change = (old[key] - new[key]).double()
-        gradient = eps * change / (lr - change.abs())
-        expected = parameter.grad.double()
-        worst = max(worst, (gradient - expected).abs().max().item())
+    for names, expected in gradients():
+        for name in names:
+            key = name.replace(".default.weight", ".weight")
+            change = (old[key] - new[key]).double()
+            gradient = eps * change / (lr - change.abs())
+            worst = max(worst, (gradient - expected).abs().max().item())
         error += ((gradient - expected) ** 2).sum().item()
         total += (expected**2).sum().item()
     result["change"] = {"worst": worst, "relative": (error / total) ** 0.5, "norm": total**0.5}

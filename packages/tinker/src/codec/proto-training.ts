@@ -184,7 +184,7 @@ export function encodeForwardBackwardOutput(output: ForwardBackwardOutput): Uint
   if (output.lossFnOutputType !== "") writer.string(1, output.lossFnOutputType);
   const keyOf = (fields: LossFnOutput): string =>
     sortedEntries(fields)
-      .map(([name, tensor]) => `${name}:${tensor.dtype}`)
+      .map(([name, { dtype, shape = [] }]) => `${name}:${dtype}:${shape.slice(1).join("x")}`)
       .join();
   for (let start = 0; start < output.lossFnOutputs.length; ) {
     let end = start + 1;
@@ -252,6 +252,8 @@ function readRecord(bytes: Uint8Array): LossFnOutput[] {
       columns.push({ name, values: values ?? [] });
     }
   }
+  // Messages older than the count field have only the columns to tell.
+  if (count === 0) count = columns[0]?.values.length ?? 0;
   for (const { name, values } of columns) {
     if (values.length !== count)
       throw new ProtocolError(`loss output "${name}" has ${values.length} entries for ${count} datums`);
