@@ -68,22 +68,35 @@ export class Lane {
     }
   }
 
-  /** Starts up to `count` sequences: prefills their prompts and draws their first tokens. */
+  /**
+   * Starts up to `count` sequences: prefills their prompts and draws their first tokens. Batch by batch, so that the
+   * memory of one is free again before the next but one begins.
+   */
   async #admit(work: LaneWork, count: number): Promise<void> {
-    const portions = work.queue.take(count);
-    const fresh = portions.map(({ waiting }) => waiting).filter((waiting) => waiting.prefill === undefined);
-    for (const batch of prefillBatches(fresh)) this.#startPrefill(batch, work.signal);
-    for (const portion of portions) this.#start(portion, await portion.waiting.prefill!, work);
+    const portions = new Map(work.queue.take(count).map((portion) => [portion.waiting, portion]));
+    const fresh = [...portions.keys()].filter((waiting) => waiting.prefill === undefined);
+    const batches = prefillBatches(fresh);
+    let previous: Promise<unknown> = Promise.resolve();
+    for (const batch of batches) previous = this.#startPrefill(batch, previous, work.signal);
+    for (const waiting of [...batches.flat(), ...portions.keys()]) {
+      const portion = portions.get(waiting);
+      if (portion === undefined) continue;
+      portions.delete(waiting);
+      this.#start(portion, await waiting.prefill!, work);
+      // Nobody else has continuations of it: the memory can go.
+      if (portion.count === waiting.prepared.request.count) waiting.prefill = undefined;
+    }
   }
 
   /** The prompts' promises are set at once, so that a lane that takes more of the same request waits for this run. */
-  #startPrefill(batch: readonly WaitingPrompt[], signal: AbortSignal): void {
-    const result = prefill(this.#model, batch, signal);
+  #startPrefill(batch: readonly WaitingPrompt[], previous: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
+    const result = previous.then(() => prefill(this.#model, batch, signal));
     for (const [index, waiting] of batch.entries()) {
       waiting.prefill = result.then((prompts) => prompts[index]!);
       // Whoever awaits it sees the error; nobody may, if the lane stops before.
       waiting.prefill.catch(() => {});
     }
+    return result;
   }
 
   #start({ waiting, firstSample, count }: Portion, prompt: PrefilledPrompt, { sampler, emit }: LaneWork): void {

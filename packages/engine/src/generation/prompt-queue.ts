@@ -27,7 +27,8 @@ export interface Portion {
 
 /** Continuations that wait for a slot, in order of the requests. Shared by the lanes. */
 export class PromptQueue {
-  readonly #prompts: WaitingPrompt[];
+  /** Those whose continuations have all been taken are forgotten, and with them the memory of their prefill. */
+  readonly #prompts: (WaitingPrompt | undefined)[];
   #position = 0;
   #started = 0;
 
@@ -51,6 +52,7 @@ export class PromptQueue {
       left -= taken;
       this.#started += taken;
       if (taken === rest) {
+        this.#prompts[this.#position] = undefined;
         this.#position++;
         this.#started = 0;
       }

@@ -11,15 +11,15 @@ const WEYL_1 = 0xbb67ae85;
 const ROUNDS = 10;
 const TWO_TO_32 = 2 ** 32;
 
-/** Upper 32 bits of the product of two unsigned 32-bit numbers. */
+/** Upper 32 bits of the product of two 32-bit numbers. In signed 32-bit arithmetic throughout: several times as fast. */
 function multiplyHigh(a: number, b: number): number {
   const aLow = a & 0xffff;
   const aHigh = a >>> 16;
   const bLow = b & 0xffff;
   const bHigh = b >>> 16;
-  const middle = aHigh * bLow + Math.floor((aLow * bLow) / 65536);
-  const middleLow = (middle % 65536) + aLow * bHigh;
-  return (aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(middleLow / 65536)) >>> 0;
+  const middle = (Math.imul(aHigh, bLow) + (Math.imul(aLow, bLow) >>> 16)) | 0;
+  const middleLow = ((middle & 0xffff) + Math.imul(aLow, bHigh)) | 0;
+  return (Math.imul(aHigh, bHigh) + (middle >>> 16) + (middleLow >>> 16)) | 0;
 }
 
 /**
@@ -27,20 +27,23 @@ function multiplyHigh(a: number, b: number): number {
  * @param counter Four unsigned 32-bit words; overwritten.
  */
 export function philox(counter: Uint32Array, key0: number, key1: number): void {
-  let [c0, c1, c2, c3] = [counter[0]!, counter[1]!, counter[2]!, counter[3]!];
-  let k0 = key0;
-  let k1 = key1;
+  let c0 = counter[0]! | 0;
+  let c1 = counter[1]! | 0;
+  let c2 = counter[2]! | 0;
+  let c3 = counter[3]! | 0;
+  let k0 = key0 | 0;
+  let k1 = key1 | 0;
   for (let round = 0; round < ROUNDS; round++) {
     const high0 = multiplyHigh(MULTIPLIER_0, c0);
-    const low0 = Math.imul(MULTIPLIER_0, c0) >>> 0;
+    const low0 = Math.imul(MULTIPLIER_0, c0);
     const high1 = multiplyHigh(MULTIPLIER_1, c2);
-    const low1 = Math.imul(MULTIPLIER_1, c2) >>> 0;
-    c0 = (high1 ^ c1 ^ k0) >>> 0;
+    const low1 = Math.imul(MULTIPLIER_1, c2);
+    c0 = high1 ^ c1 ^ k0;
     c1 = low1;
-    c2 = (high0 ^ c3 ^ k1) >>> 0;
+    c2 = high0 ^ c3 ^ k1;
     c3 = low0;
-    k0 = (k0 + WEYL_0) >>> 0;
-    k1 = (k1 + WEYL_1) >>> 0;
+    k0 = (k0 + WEYL_0) | 0;
+    k1 = (k1 + WEYL_1) | 0;
   }
   counter[0] = c0;
   counter[1] = c1;
