@@ -38,6 +38,7 @@ function parseWith(raw: string, options: TokenOptions): Answer {
   let problem: string;
   try {
     const node = parseAnswerTokens(text, options);
+    if (node.kind === "text" && node.value === "") return { text: raw, node: null, alternatives: [], problem: "empty" };
     const alternatives = options.mergeThousands && LISTED_THOUSANDS.test(text) ? otherReading(text, LISTED) : [];
     return { text: raw, node, alternatives, problem: "" };
   } catch (error) {
@@ -154,7 +155,7 @@ export function findAnswer(response: string, options: ResolvedOptions, role: "go
 function bareAnswer(response: string, role: "gold" | "prediction"): Answer | null {
   if (response.length > 2000) return null;
   const text = response.trim();
-  if (text === "") return null;
+  if (text === "" || (text.includes("\n") && !text.includes("\\begin"))) return null;
   if (!DELIMITERS.test(text)) return looksLikeMathematics(withoutUnits(text)) ? parseAnswer(text) : null;
   if (FRAMED.test(text)) return null;
   // Connected or broken dollars ("$1$ and $2$", "$221,$8$") are one answer when nothing but mathematics remains.

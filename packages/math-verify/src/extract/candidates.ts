@@ -14,7 +14,7 @@ export interface Candidate {
 
 /** Boxes are looked for in this much text, and formulas, anchors and numbers in the last part of it. */
 const MAX_RESPONSE = 4_000_000;
-const MAX_SEARCHED = 200_000;
+const MAX_SEARCHED = 100_000;
 const MAX_ANCHORS = 24;
 
 /** Candidates in order of precedence: by priority, then the one that ends last. */
@@ -178,6 +178,9 @@ function addSentence(text: string, anchor: Anchor, candidates: Candidate[]): voi
   if (match === null) return;
   const line = match[1]!.replace(/\s*\*+\s*$/, "");
   const sentence = /^(.*?)(?:\.\s+[A-Z"(].*|[.,;!?\s]*)$/.exec(line)?.[1] ?? line;
+  // A formula in delimiters is a candidate of its own, unless a stray dollar broke it.
+  const dollars = sentence.match(/(?<!\\)\$/g)?.length ?? 0;
+  if (/\\boxed|\\fbox|\\\(|\\\[/.test(sentence) || (dollars > 0 && dollars % 2 === 0)) return;
   const isFormula = looksLikeMathematics(sentence);
   if (sentence === "" || (!isFormula && sentence.split(/\s+/).length > 3)) return;
   const start = anchor.at + match[0].length - match[1]!.length;

@@ -38,6 +38,10 @@ export function parseMacroArgument(cursor: Cursor, wholeNumber = false): Node {
   return parsePrimary(cursor);
 }
 
+function isEmpty(node: Node): boolean {
+  return node.kind === "text" && node.value === "";
+}
+
 function integerNode(text: string): Node {
   return { kind: "number", value: fromInteger(BigInt(text)), decimal: false, text };
 }
@@ -50,6 +54,7 @@ export function parseFraction(cursor: Cursor): Node {
   const numerator = parseMacroArgument(cursor);
   // "\frac134" is 1/34: after a one-digit numerator the remaining digits are the denominator.
   const denominator = compact ? parsePrimary(cursor) : parseMacroArgument(cursor, first?.type === "number");
+  if (isEmpty(numerator) || isEmpty(denominator)) throw cursor.failure("empty part of a fraction");
   return { kind: "divide", numerator, denominator };
 }
 
