@@ -43,9 +43,9 @@ describe("warmUpExamples", () => {
       return some.filter((column) => column.right).length / some.length;
     };
     expect(share(false)).toBe(1);
-    // noise / 10 = 0.025, from about 1,500 columns.
-    expect(share(true)).toBeGreaterThan(0.012);
-    expect(share(true)).toBeLessThan(0.04);
+    // noise / 10 = 0.035, from about 1,500 columns.
+    expect(share(true)).toBeGreaterThan(0.02);
+    expect(share(true)).toBeLessThan(0.05);
   });
 
   it("demands of refinements what the critique says, not what is right", () => {

@@ -46,7 +46,7 @@ export const WARM_UP_MIXTURE: WarmUpMixture = {
   judgedRight: 0.1,
   stepByStep: 0.6,
   claim: 0.8,
-  noise: 0.25,
+  noise: 0.35,
 };
 
 /** The refinement prompt: context first, so that question and response keep their distance in every mode. */
