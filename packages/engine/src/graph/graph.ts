@@ -64,6 +64,7 @@ export class Graph {
   readonly nodes: GraphNode[] = [];
   readonly tape: TapeEntry[] = [];
   private recording = true;
+  private recomputing = false;
   private readonly names = new Set<string>();
   private readonly constantsByKey = new Map<string, Value>();
 
@@ -109,7 +110,7 @@ export class Graph {
       inputs,
       outputs: values,
       attributes: options.attributes ?? {},
-      recompute: options.recompute ?? false,
+      recompute: options.recompute ?? this.recomputing,
     };
     for (const [position, { shape, type = "float32" }] of outputs.entries())
       values.push({ graph: this, name: this.claim(`${op}${index}_${position}`), type, shape, node });
@@ -134,6 +135,17 @@ export class Graph {
       return compute();
     } finally {
       this.recording = before;
+    }
+  }
+
+  /** Marks the nodes that `compute` appends as ones the backward graph repeats rather than keep their outputs. */
+  recomputed<T>(compute: () => T): T {
+    const before = this.recomputing;
+    this.recomputing = true;
+    try {
+      return compute();
+    } finally {
+      this.recomputing = before;
     }
   }
 

@@ -16,6 +16,8 @@ export interface BatchAttentionInputs {
   readonly rotary: RotaryTables;
   /** [time, time]: 0 on and below the diagonal, very negative above. */
   readonly mask: Value;
+  /** See `causalAttention`. */
+  readonly recomputeProbabilities?: boolean;
 }
 
 /** Causal attention within each row of a right-padded batch: what training uses. */
@@ -31,6 +33,7 @@ export function batchAttention(config: ModelConfig, inputs: BatchAttentionInputs
       key: rotaryEmbedding(heads(key, keyValueHeadCount), inputs.rotary),
       value: heads(value, keyValueHeadCount),
       mask: inputs.mask,
+      recomputeProbabilities: inputs.recomputeProbabilities ?? false,
     });
     const byTime = reshape(transpose(context, [0, 2, 1, 3]), ["batch", "time", headCount * headDimension]);
     return reshape(byTime, query.shape, inputs.batchTime);

@@ -24,7 +24,9 @@ const MAX_LANE_GRADIENT_BYTES = 512 * 1024 * 1024;
 export interface TrainerOptions {
   /** Cores to use; default: all. */
   readonly threads?: number | undefined;
+  /** For tests: see `HeadPlan` and `TrunkPlan`. */
   readonly headChunkElements?: number;
+  readonly keptProbabilitiesTime?: number;
 }
 
 /**
@@ -47,7 +49,7 @@ export class Trainer {
     const affordable = (threads - 1) * parameters.data.byteLength <= MAX_LANE_GRADIENT_BYTES;
     this.laneCount = threads <= MAX_LANES && affordable ? threads : 1;
     this.sessions = new Sessions({ threads, parallelism: this.laneCount > 1 ? "caller" : "pool" });
-    this.trunkPlan = new TrunkPlan(config, parameters, this.sessions);
+    this.trunkPlan = new TrunkPlan(config, parameters, this.sessions, options.keptProbabilitiesTime);
     this.headPlan = new HeadPlan(config, this.sessions, options.headChunkElements);
   }
 

@@ -28,7 +28,11 @@ interface TrunkGraph {
 }
 
 /** All decoder layers, embedded tokens in, hidden states before the final norm out. Weights carry their HF names. */
-function buildTrunk(config: ModelConfig, parameters: ParameterStore["parameters"]): TrunkGraph {
+function buildTrunk(
+  config: ModelConfig,
+  parameters: ParameterStore["parameters"],
+  recomputeProbabilities: boolean,
+): TrunkGraph {
   const graph = new Graph();
   const x = graph.input(trunkInputs.x, ["tokens", config.hiddenSize]);
   const table = ["positions", config.headDimension / 2] as const;
@@ -40,6 +44,7 @@ function buildTrunk(config: ModelConfig, parameters: ParameterStore["parameters"
       positions: graph.input(trunkInputs.start, [1], "int64"),
     },
     mask: graph.input(trunkInputs.mask, ["time", "time"]),
+    recomputeProbabilities,
   });
   const weights = new Map<string, Value>();
   let y = x;
@@ -55,9 +60,16 @@ function buildTrunk(config: ModelConfig, parameters: ParameterStore["parameters"
 export const gradientOutput = (name: string) => `gradient.${name}`;
 export const accumulatorInput = (name: string) => `accumulator.${name}`;
 
-/** Training: outputs `y`; then, from `dy`, `dx` and the accumulated gradient of every weight. */
-export function trainingTrunk(config: ModelConfig, parameters: ParameterStore["parameters"]): ForwardAndBackward {
-  const { graph, x, y, weights } = buildTrunk(config, parameters);
+/**
+ * Training: outputs `y`; then, from `dy`, `dx` and the accumulated gradient of every weight.
+ * @param recomputeProbabilities for long sequences: attention probabilities are not kept
+ */
+export function trainingTrunk(
+  config: ModelConfig,
+  parameters: ParameterStore["parameters"],
+  recomputeProbabilities = false,
+): ForwardAndBackward {
+  const { graph, x, y, weights } = buildTrunk(config, parameters, recomputeProbabilities);
   const forwardNodes = graph.nodes.length;
   const withRespectTo = new Map<Value, Value | undefined>([[x, undefined]]);
   for (const [name, weight] of weights) withRespectTo.set(weight, graph.input(accumulatorInput(name), weight.shape));
@@ -69,6 +81,6 @@ export function trainingTrunk(config: ModelConfig, parameters: ParameterStore["p
 
 /** Evaluation: the same forward pass, nothing saved. */
 export function evaluationTrunk(config: ModelConfig, parameters: ParameterStore["parameters"]): Subgraph {
-  const { graph, y } = buildTrunk(config, parameters);
+  const { graph, y } = buildTrunk(config, parameters, false);
   return subgraph(graph, { y });
 }

@@ -13,10 +13,13 @@ export interface TrunkBatch {
   readonly time: number;
 }
 
+/** Up to here probabilities (heads × time numbers a token and layer) are about as large as the other activations. */
+const KEPT_PROBABILITIES_TIME = 256;
+
 /** The decoder layers' graphs and tables: shared by all lanes. */
 export class TrunkPlan {
   readonly layerParameters: readonly string[];
-  private trainingGraphs: ForwardAndBackward | undefined;
+  private readonly trainingGraphs = new Map<boolean, ForwardAndBackward>();
   private readonly masks = new Map<number, Tensor>();
   private rotary: Readonly<Record<string, Tensor>> = {};
   private rotaryPositions = 0;
@@ -25,13 +28,21 @@ export class TrunkPlan {
     readonly config: ModelConfig,
     readonly store: ParameterStore,
     readonly sessions: Sessions,
+    /** Longest rows whose attention probabilities are kept; for longer ones the backward pass computes them again. */
+    private readonly keptProbabilitiesTime = KEPT_PROBABILITIES_TIME,
   ) {
     this.layerParameters = [...store.parameters.keys()].filter((name) => name.startsWith("model.layers."));
   }
 
-  get graphs(): ForwardAndBackward {
-    this.trainingGraphs ??= trainingTrunk(this.config, this.store.parameters);
-    return this.trainingGraphs;
+  /** The training graphs for rows of a length, and a name for their sessions. */
+  training(time: number): { readonly name: string; readonly graphs: ForwardAndBackward } {
+    const recompute = time > this.keptProbabilitiesTime;
+    let graphs = this.trainingGraphs.get(recompute);
+    if (!graphs) {
+      graphs = trainingTrunk(this.config, this.store.parameters, recompute);
+      this.trainingGraphs.set(recompute, graphs);
+    }
+    return { name: `decoder layers, training${recompute ? " (long)" : ""}`, graphs };
   }
 
   /** cos and sin for at least `time` positions. */
@@ -83,13 +94,14 @@ export class Trunk {
   /** Runs the layers on `input(batch)`. With `save`, keeps what `backward` needs until the next call. */
   async forward(batch: TrunkBatch, save: boolean, options: RunOptions): Promise<FloatTensor> {
     const { plan } = this;
+    const { name, graphs } = plan.training(batch.time);
     const session = save
-      ? plan.sessions.get("decoder layers, training forward", () => plan.graphs.forward)
+      ? plan.sessions.get(`${name} forward`, () => graphs.forward)
       : plan.sessions.get("decoder layers, evaluation", () => evaluationTrunk(plan.config, plan.store.parameters));
     const run = this.runs.get(`${save ? "forward" : "evaluation"} ${keyOf(batch)}`, this.generation, session, () => {
       const fetches: Record<string, Tensor> = { y: this.rows("y", batch) };
       if (save)
-        for (const { output, value } of plan.graphs.saved)
+        for (const { output, value } of graphs.saved)
           fetches[output] ??= this.buffers.tensor(value.name, value.shape, sizesOf(batch));
       return { feeds: this.feeds(batch), fetches };
     });
@@ -100,12 +112,13 @@ export class Trunk {
   /** From `outputGradient(batch)`: returns ∂loss/∂x and adds the weights' gradients to the lane's accumulators. */
   async backward(batch: TrunkBatch, options: RunOptions): Promise<FloatTensor> {
     const { plan } = this;
-    const session = plan.sessions.get("decoder layers, training backward", () => plan.graphs.backward);
+    const { name: sessionName, graphs } = plan.training(batch.time);
+    const session = plan.sessions.get(`${sessionName} backward`, () => graphs.backward);
     const run = this.runs.get(`backward ${keyOf(batch)}`, this.generation, session, () => {
       const feeds = this.feeds(batch);
       const fetches: Record<string, Tensor> = { dx: this.rows("dx", batch) };
       feeds.dy = this.outputGradient(batch);
-      for (const { value } of plan.graphs.saved)
+      for (const { value } of graphs.saved)
         feeds[value.name] = this.buffers.tensor(value.name, value.shape, sizesOf(batch));
       for (const name of plan.layerParameters) {
         const gradient = this.gradients.gradient(name);

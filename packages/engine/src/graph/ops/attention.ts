@@ -14,6 +14,11 @@ export interface CausalAttentionInputs {
   readonly value: Value;
   /** [time, time]: 0 where the row may look at the column, a large negative number elsewhere. */
   readonly mask: Value;
+  /**
+   * Compute the probabilities again in the backward pass instead of keeping them: they take heads × time numbers a
+   * token, which is most of the memory once sequences are long, and cost one product.
+   */
+  readonly recomputeProbabilities?: boolean;
 }
 
 /**
@@ -22,7 +27,8 @@ export interface CausalAttentionInputs {
  * Padding at the end of a row needs no mask of its own: no real token looks at it.
  * @returns [batch, heads, time, headDim]
  */
-export function causalAttention({ query, key, value, mask }: CausalAttentionInputs): Value {
+export function causalAttention(inputs: CausalAttentionInputs): Value {
+  const { query, key, value, mask, recomputeProbabilities: recompute = false } = inputs;
   const graph = query.graph;
   const [batch, heads, time, headDim] = query.shape as Shape & readonly [string, number, string, number];
   const kvHeads = fixedDimension(key.shape, 1);
@@ -37,11 +43,14 @@ export function causalAttention({ query, key, value, mask }: CausalAttentionInpu
   const [y] = graph.differentiable(
     [query, key, value],
     () => {
-      const scores = reshape(matmul(rows(), key, { transposeB: true, alpha }), [batch, heads, time, time]);
-      const softmax = graph.node("Softmax", [add(scores, mask)], [{ shape: scores.shape }], {
-        attributes: { axis: -1n },
-      });
-      probabilities = reshape(softmax[0]!, scoresByGroup);
+      const attend = () => {
+        const scores = reshape(matmul(rows(), key, { transposeB: true, alpha }), [batch, heads, time, time]);
+        const softmax = graph.node("Softmax", [add(scores, mask)], [{ shape: scores.shape }], {
+          attributes: { axis: -1n },
+        });
+        return reshape(softmax[0]!, scoresByGroup);
+      };
+      probabilities = recompute ? graph.recomputed(attend) : attend();
       context = matmul(probabilities, value);
       return [reshape(context, query.shape)];
     },

@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import { relativeError } from "../graph/vjp-check.js";
+import type { TokenLoss, TokenSequence } from "../types.js";
+import { initializeParameters, parseModelConfig } from "../weights/index.js";
+import { Trainer, type TrainerOptions } from "./trainer.js";
+
+const config = parseModelConfig({
+  architectures: ["LlamaForCausalLM"],
+  vocab_size: 50,
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+});
+
+const sequences: TokenSequence[] = [
+  { prompt: [1, 2, 3], response: [4, 5, 6, 7, 8] },
+  { prompt: [9], response: [10, 11, 12] },
+];
+const loss: TokenLoss<TokenSequence> = (_, { logprobs, entropies }) => ({
+  loss: 0,
+  logprobGradient: logprobs.map((l) => l * 0.1),
+  entropyGradient: entropies.map((h) => h * 0.2),
+});
+
+test.each<[string, TrainerOptions]>([
+  ["a vocabulary that does not fit one chunk", { headChunkElements: 150 }],
+  ["rows too long to keep attention probabilities", { keptProbabilitiesTime: 1 }],
+  ["operations split over the cores instead of lanes", { threads: 8 }],
+])("%s: the same gradients", async (_, variant) => {
+  const [expected, actual] = [await evaluate({ threads: 2 }), await evaluate(variant)];
+  expect(relativeError(actual.gradients, expected.gradients)).toBeLessThan(1e-6);
+  for (const [index, { logprobs, entropies }] of expected.current.entries()) {
+    expect(relativeError(actual.current[index]!.logprobs, logprobs)).toBeLessThan(1e-6);
+    expect(relativeError(actual.current[index]!.entropies, entropies)).toBeLessThan(1e-6);
+  }
+});
+
+async function evaluate(options: TrainerOptions) {
+  const parameters = initializeParameters(config, 3);
+  const trainer = new Trainer(config, parameters, options);
+  const result = await trainer.forwardBackward(sequences, loss, {});
+  trainer.close();
+  return { gradients: parameters.gradients, current: result.sequences.map(({ current }) => current) };
+}
