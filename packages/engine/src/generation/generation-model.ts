@@ -109,7 +109,7 @@ export class GenerationModel {
  * With a single row ONNX Runtime's products take another kernel, whose results differ in their last bits, and a result
  * would depend on what else is in the batch. So nothing runs with fewer rows than this.
  */
-export const MIN_ROWS = 2;
+const MIN_ROWS = 2;
 
 /** The per-step inputs and outputs of up to `maxRows` sequences; a run with fewer rows uses the start of each array. */
 export class BatchBuffers {

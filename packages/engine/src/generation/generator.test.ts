@@ -116,6 +116,20 @@ describe("one model", () => {
     }
   });
 
+  test("so it does at the edges of attention's blocks", async () => {
+    const long = parseModelConfig({ ...config.original, head_dim: 8, max_position_embeddings: 256 });
+    const generator = new Generator(long, initializeParameters(long, 1));
+    open.push(generator);
+    const requests = [16, 17, 18, 33, 64, 65, 130].map((length) =>
+      request({ prompt: Array.from({ length }, (_, position) => (position * position) % 40), maxTokens: 3 }),
+    );
+    const together = await collect(generator.generate(requests));
+    for (const [index, alone] of requests.entries()) {
+      const [sequence] = await collect(generator.generate([alone]));
+      expect({ ...sequence, requestIndex: index }).toEqual(together[index]);
+    }
+  });
+
   test("seeds and sample indices give different continuations; the same seed the same", async () => {
     const generator = newGenerator();
     const tokens = async (changes: Partial<SampleRequest>) =>

@@ -1,4 +1,4 @@
-import { BatchBuffers, type GenerationModel, MIN_ROWS } from "./generation-model.js";
+import { BatchBuffers, type GenerationModel } from "./generation-model.js";
 import { KeyValueCache } from "./key-value-cache.js";
 import type { PrefilledPrompt, WaitingPrompt } from "./prompt-queue.js";
 import { inverseTemperature } from "./sequence.js";
@@ -6,8 +6,11 @@ import { inverseTemperature } from "./sequence.js";
 /** Padded tokens of a prefill run: enough for efficient products, few enough that a run stays short. */
 const MAX_PADDED_TOKENS = 1024;
 
-/** Tokens a prompt is padded to at least: attention within a prompt is a product with a row for each token. */
-const paddedLength = (waiting: WaitingPrompt) => Math.max(MIN_ROWS, waiting.prepared.request.prompt.length);
+/**
+ * Rows a prompt takes at least: one more than it has tokens. Attention works through the rows in blocks, and a last
+ * block of one row would go through the kernel for single rows (see MIN_ROWS) or not, depending on the padding.
+ */
+const paddedLength = (waiting: WaitingPrompt) => waiting.prepared.request.prompt.length + 1;
 
 /** Groups prompts so that each run has few tokens and little padding. */
 export function prefillBatches(prompts: readonly WaitingPrompt[]): WaitingPrompt[][] {
