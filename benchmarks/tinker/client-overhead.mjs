@@ -13,9 +13,9 @@ import { fileURLToPath } from "node:url";
 import { ServiceClient } from "../../packages/tinker/dist/index.js";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const rounds = Number(process.argv[2] ?? 5);
+const rounds = Number(process.argv[2] ?? 3);
 const requests = Number(process.argv[3] ?? 2_000);
-const CONCURRENCIES = [1, 50, 200, 500, 1_000];
+const CONCURRENCIES = [50, 200, 500, 1_000];
 
 const server = spawn(process.execPath, [join(here, "server-process.mjs")], { stdio: ["ignore", "pipe", "inherit"] });
 const [port] = await once(createInterface({ input: server.stdout }), "line");
@@ -44,23 +44,33 @@ await mostWaiting();
 const results = new Map(CONCURRENCIES.map((concurrency) => [concurrency, []]));
 for (let round = 0; round < rounds; round++) {
   for (const concurrency of CONCURRENCIES) {
-    const count = concurrency === 1 ? 20 : requests;
+    const count = requests;
     const cpu = process.cpuUsage();
     const startedMs = performance.now();
     await run(concurrency, count);
     const seconds = (performance.now() - startedMs) / 1_000;
     const { user, system } = process.cpuUsage(cpu);
-    results.get(concurrency).push({ perThousand: ((user + system) / 1e6 / count) * 1_000, rate: count / seconds, inFlight: await mostWaiting() });
+    results.get(concurrency).push({
+      perThousand: ((user + system) / 1e6 / count) * 1_000,
+      rate: count / seconds,
+      inFlight: await mostWaiting(),
+    });
   }
 }
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-console.log(`Node ${process.version}, ${rounds} rounds of ${requests} sampling calls (a submission and a poll each), 512 tokens with logprobs a result`);
-console.log("| calls at once | in flight at the server (min of rounds) | client CPU s per 1,000 calls (range) | calls/s |");
+console.log(
+  `Node ${process.version}, ${rounds} rounds of ${requests} sampling calls (a submission and a poll each), 512 tokens with logprobs a result`,
+);
+console.log(
+  "| calls at once | in flight at the server (min of rounds) | client CPU s per 1,000 calls (range) | calls/s |",
+);
 console.log("|---:|---:|---:|---:|");
 for (const [concurrency, rows] of results) {
   const cpu = rows.map((row) => row.perThousand);
   const range = `${Math.min(...cpu).toFixed(2)}–${Math.max(...cpu).toFixed(2)}`;
-  console.log(`| ${concurrency} | ${Math.min(...rows.map((row) => row.inFlight))} | ${median(cpu).toFixed(2)} (${range}) | ${median(rows.map((row) => row.rate)).toFixed(0)} |`);
+  console.log(
+    `| ${concurrency} | ${Math.min(...rows.map((row) => row.inFlight))} | ${median(cpu).toFixed(2)} (${range}) | ${median(rows.map((row) => row.rate)).toFixed(0)} |`,
+  );
 }
 await client.close();
 server.kill();

@@ -1,10 +1,13 @@
-/** A Tinker server in a process of its own that answers at once: what is measured is the client. Prints its port. */
+/** A Tinker server in a process of its own, with one answer after a fixed time: what is measured is the client. Prints its port. */
 import { createServer } from "node:http";
 
-const delayMs = Number(process.env.DELAY_MS ?? 100);
+const delayMs = Number(process.env.DELAY_MS ?? 1_000);
 const tokens = Array.from({ length: Number(process.env.TOKENS ?? 512) }, (_, i) => (i * 7919) % 32_000);
 const result = Buffer.from(
-  JSON.stringify({ sequences: [{ stop_reason: "length", tokens, logprobs: tokens.map((token) => -((token % 97) / 10) - 0.0123) }], prompt_logprobs: null }),
+  JSON.stringify({
+    sequences: [{ stop_reason: "length", tokens, logprobs: tokens.map((token) => -((token % 97) / 10) - 0.0123) }],
+    prompt_logprobs: null,
+  }),
 );
 let next = 0;
 let waiting = 0;
@@ -27,11 +30,14 @@ const server = createServer((request, response) => {
     if (path === "retrieve_future") {
       const id = JSON.parse(Buffer.concat(parts).toString()).request_id;
       mostWaiting = Math.max(mostWaiting, ++waiting);
-      setTimeout(() => {
-        waiting--;
-        due.delete(id);
-        response.writeHead(200, { "content-type": "application/json", "content-length": result.length }).end(result);
-      }, Math.max(0, due.get(id) - performance.now()));
+      setTimeout(
+        () => {
+          waiting--;
+          due.delete(id);
+          response.writeHead(200, { "content-type": "application/json", "content-length": result.length }).end(result);
+        },
+        Math.max(0, due.get(id) - performance.now()),
+      );
       return;
     }
     if (path === "create_session") return json(response, { session_id: "s", type: "create_session" });

@@ -28,7 +28,11 @@ export function setUp() {
 
 /** Runs one of the Python scripts beside this file and gives what it prints. */
 export function runPython(script, ...args) {
-  return execFileSync(python, [join(here, script), ...args], { env: environment, encoding: "utf8", maxBuffer: 1 << 28 });
+  return execFileSync(python, [join(here, script), ...args], {
+    env: environment,
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  });
 }
 
 function freePort() {
@@ -46,7 +50,8 @@ function freePort() {
  * SKYRL_SERVER names a JSON file that describes a server which runs already, and is then left running.
  */
 export async function startSkyrl({ model, maxAdapters = 4, maxRank = 8 } = {}) {
-  if (process.env.SKYRL_SERVER) return { ...JSON.parse(readFileSync(process.env.SKYRL_SERVER, "utf8")), stop: async () => {} };
+  if (process.env.SKYRL_SERVER)
+    return { ...JSON.parse(readFileSync(process.env.SKYRL_SERVER, "utf8")), stop: async () => {} };
   const folder = mkdtempSync(join(tmpdir(), "skyrl-conformance-"));
   const modelDirectory = model ?? join(folder, "model");
   if (model === undefined) runPython("make_model.py", modelDirectory);
@@ -56,14 +61,23 @@ export async function startSkyrl({ model, maxAdapters = 4, maxRank = 8 } = {}) {
   const server = spawn(
     join(bin, "uv"),
     [
-      "run", "-m", "skyrl.tinker.api",
-      "--base-model", modelDirectory,
-      "--backend", "jax",
-      "--backend-config", JSON.stringify({ max_lora_adapters: maxAdapters, max_lora_rank: maxRank }),
-      "--host", "127.0.0.1",
-      "--port", String(port),
-      "--database-url", `sqlite:///${join(folder, "tinker.db")}`,
-      "--checkpoints-base", join(folder, "checkpoints"),
+      "run",
+      "-m",
+      "skyrl.tinker.api",
+      "--base-model",
+      modelDirectory,
+      "--backend",
+      "jax",
+      "--backend-config",
+      JSON.stringify({ max_lora_adapters: maxAdapters, max_lora_rank: maxRank }),
+      "--host",
+      "127.0.0.1",
+      "--port",
+      String(port),
+      "--database-url",
+      `sqlite:///${join(folder, "tinker.db")}`,
+      "--checkpoints-base",
+      join(folder, "checkpoints"),
     ],
     { env: environment, stdio: ["ignore", output, output], detached: true, cwd: folder },
   );
@@ -71,6 +85,18 @@ export async function startSkyrl({ model, maxAdapters = 4, maxRank = 8 } = {}) {
   server.on("exit", () => {
     exited = true;
   });
+  // Ended from outside, this process must not leave a server behind.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    process.once(signal, () => {
+      try {
+        process.kill(-server.pid, "SIGKILL");
+      } catch {
+        // Gone already.
+      }
+      rmSync(folder, { recursive: true, force: true });
+      process.exit(130);
+    });
+  }
   const stop = async () => {
     try {
       // The whole group: the API process starts the engine as a grandchild.

@@ -1,4 +1,3 @@
-import { setMaxListeners } from "node:events";
 import { asObject, asString, optional } from "../codec/json.js";
 import { detectFamily } from "../dialect/detect.js";
 import { type Dialect, type DialectName, dialectOf } from "../dialect/dialect.js";
@@ -42,8 +41,6 @@ export async function openSession(options: ServiceClientOptions): Promise<Connec
   const sdkVersion = options.sdkVersion ?? DEFAULT_SDK_VERSION;
   const closing = new AbortController();
   const signal = options.signal === undefined ? closing.signal : AbortSignal.any([closing.signal, options.signal]);
-  // Every request under way listens to it; hundreds are no leak.
-  setMaxListeners(0, signal);
   const keyTransport = new Transport({
     baseUrl,
     http: options.http ?? new NodeHttpClient({ maxConnections: options.maxConnections ?? 2048 }),

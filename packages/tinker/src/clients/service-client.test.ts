@@ -262,7 +262,10 @@ it("a result that takes long is polled for, and the queue's state passed on", as
   });
   const { client } = await start(
     { pollMs: 10, hold: () => wasTold },
-    { onQueueState: ({ state, requestType }) => (state === "active" && requestType === "CreateModel" ? told() : undefined) },
+    {
+      onQueueState: ({ state, requestType }) =>
+        state === "active" && requestType === "CreateModel" ? told() : undefined,
+    },
   );
   // Comes to an end only if the state of the queue was passed on.
   const training = await client.createTrainingClient({ baseModel: "bigram" });

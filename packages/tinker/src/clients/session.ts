@@ -3,6 +3,7 @@ import type { SamplerGuard } from "../dialect/sampler-guard.js";
 import { ClientClosedError } from "../errors.js";
 import type { FuturePoller } from "../futures/future-poller.js";
 import type { AdamParams } from "../protocol/training.js";
+import { eitherSignal, onAbort } from "../transport/abort.js";
 import type { Semaphore } from "../transport/semaphore.js";
 import type { Transport } from "../transport/transport.js";
 import type { ClientConfig } from "./config.js";
@@ -44,7 +45,7 @@ export class SamplingPause {
 
 /** The session's signal and the caller's as one. */
 export function joinSignals(session: Session, signal: AbortSignal | undefined): AbortSignal {
-  return signal === undefined ? session.signal : AbortSignal.any([session.signal, signal]);
+  return signal === undefined ? session.signal : eitherSignal(session.signal, signal);
 }
 
 export function checkOpen(session: Session): void {
@@ -57,14 +58,13 @@ export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | u
   // Its failure is of no interest to somebody who has stopped waiting.
   work.catch(() => undefined);
   signal.throwIfAborted();
-  let onAbort: (() => void) | undefined;
+  let stopListening = (): void => undefined;
   const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
+    stopListening = onAbort(signal, () => reject(signal.reason));
   });
   try {
     return await Promise.race([work, aborted]);
   } finally {
-    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+    stopListening();
   }
 }

@@ -413,8 +413,7 @@ export class TrainingClient {
     submit: (turn: Turn) => Promise<Pending<T>>,
   ): ApiFuture<T> {
     checkOpen(this.session);
-    // A signal of the call's own: callers pass one signal to hundreds of calls, and its listeners would pile up.
-    const signal = limits.signal === undefined ? undefined : AbortSignal.any([limits.signal]);
+    const { signal } = limits;
     const submitted = this.queue.enqueue(kind, datums, submit, signal);
     const accepted = submitted.then(() => undefined);
     const result = submitted.then((pendingResult) => pendingResult.result);

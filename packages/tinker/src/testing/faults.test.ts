@@ -192,17 +192,11 @@ describe.each(["skyrl-jax", "skyrl-train"] as const)("%s", (dialect: DialectName
 
 describe("a server that does not recognise repetitions (SkyRL 0.3.0)", () => {
   const server = { dialect: "skyrl-jax", idempotent: false } as const;
+  const harmless = (fault: Fault): boolean =>
+    fault.kind === "slow" ||
+    (fault.kind === "status" && fault.after !== true && [429, 503, 400].includes(fault.status));
 
-  it.each(
-    FAULTS.filter(
-      ([, fault]) =>
-        fault.kind === "drop-before" ||
-        fault.kind === "slow" ||
-        (fault.kind === "status" && fault.after !== true && [429, 503].includes(fault.status)),
-    ),
-  )("%s: surely not acted on, so it is repeated or awaited", async (_, fault) => {
-    // A cut before the server acts cannot be told from one after: only faults that exclude the action are repeated.
-    if (fault.kind === "drop-before") return;
+  it.each(FAULTS.filter(([, fault]) => harmless(fault)))("%s: surely not acted on, so repeated", async (_, fault) => {
     const expected = await undisturbed(server);
     const { server: real, client } = await through(
       (route, n) => (["forward_backward", "optim_step"].includes(route) && n === 1 ? fault : undefined),
@@ -213,15 +207,11 @@ describe("a server that does not recognise repetitions (SkyRL 0.3.0)", () => {
     expect(actual.weights).toEqual(expected.weights);
   });
 
-  it.each(
-    FAULTS.filter(
-      ([, fault]) =>
-        fault.kind === "drop-after" ||
-        fault.kind === "truncate" ||
-        fault.kind === "truncate-silently" ||
-        (fault.kind === "status" && fault.after === true),
-    ),
-  )("%s: the step is not repeated, the run stops with an explanation", async (_, fault) => {
+  // A connection cut before the server acts cannot be told from one cut after.
+  const open = FAULTS.filter(
+    ([name, fault]) => !harmless(fault) && fault.kind !== "duplicate" && !name.startsWith("409"),
+  );
+  it.each(open)("%s: the step is not repeated, the run stops with an explanation", async (_, fault) => {
     let steps = 0;
     const { server: real, client } = await through(
       (route) => (route === "optim_step" && ++steps === 2 ? fault : undefined),
@@ -236,9 +226,15 @@ describe("a server that does not recognise repetitions (SkyRL 0.3.0)", () => {
     await expect(step).rejects.toThrow(/last saved checkpoint/);
     await expect(queued).rejects.toThrow();
     expect(real.engine.stepsApplied - before).toBeLessThanOrEqual(1);
-    await expect(training.forwardBackward(randomDatums(2, 8, 1, "rl"), "importance_sampling")).rejects.toThrow(
-      UnconfirmedRequestError,
-    );
+    const next = training.forwardBackward(randomDatums(2, 8, 1, "rl"), "importance_sampling");
+    await expect(next).rejects.toThrow(UnconfirmedRequestError);
+  });
+
+  it("409 is final", async () => {
+    const conflict: Fault = { kind: "status", status: 409 };
+    const { client } = await through((route) => (route === "forward_backward" ? conflict : undefined), server);
+    const training = await client.createTrainingClient({ baseModel: "bigram" });
+    await expect(training.forwardBackward(randomDatums(1, 8, 1, "rl"), "ppo")).rejects.toThrow(/answered 409/);
   });
 });
 

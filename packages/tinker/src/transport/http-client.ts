@@ -1,6 +1,7 @@
 import * as http from "node:http";
 import * as https from "node:https";
 import { TinkerConnectionError } from "../errors.js";
+import { onAbort } from "./abort.js";
 
 export interface HttpRequest {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
@@ -82,7 +83,7 @@ export class NodeHttpClient implements HttpClient {
       const settle = (finish: () => void): void => {
         clearTimeout(totalTimer);
         clearTimeout(connectTimer);
-        signal?.removeEventListener("abort", onAbort);
+        stopListening();
         finish();
       };
       const fail = (message: string, code: string, cause?: unknown): void => {
@@ -94,16 +95,18 @@ export class NodeHttpClient implements HttpClient {
         });
         outgoing.destroy();
       };
-      const onAbort = (): void => {
-        settle(() => reject(signal?.reason));
-        outgoing.destroy();
-      };
       const totalTimer = setTimeout(
         () => fail(`no complete answer within ${request.timeoutMs} ms`, "TIMEOUT"),
         request.timeoutMs,
       );
       let connectTimer: NodeJS.Timeout | undefined;
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const stopListening =
+        signal === undefined
+          ? () => undefined
+          : onAbort(signal, () => {
+              settle(() => reject(signal.reason));
+              outgoing.destroy();
+            });
 
       outgoing.on("socket", (socket) => {
         if (!socket.connecting) {

@@ -1,3 +1,4 @@
+import { onAbort } from "./abort.js";
 import type { HttpResponse } from "./http-client.js";
 
 /** Times of the retry loops. The defaults are those of the official client. */
@@ -96,14 +97,16 @@ export function isBareBadRequest(response: HttpResponse): boolean {
 export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted();
   await new Promise<void>((resolve, reject) => {
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
     const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
+      stopListening();
       resolve();
     }, milliseconds);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const stopListening =
+      signal === undefined
+        ? () => undefined
+        : onAbort(signal, () => {
+            clearTimeout(timer);
+            reject(signal.reason);
+          });
   });
 }

@@ -1,3 +1,5 @@
+import { onAbort } from "./abort.js";
+
 /**
  * A counting semaphore with first-come order, for connections as well as bytes. A request larger than the capacity is
  * let through alone, so that nothing waits for ever.
@@ -19,19 +21,19 @@ export class Semaphore {
         const entry = {
           amount: needed,
           start: () => {
-            signal?.removeEventListener("abort", onAbort);
+            stopListening();
             resolve();
           },
         };
-        const onAbort = (): void => {
+        const leave = (): void => {
           const index = this.waiting.indexOf(entry);
           if (index < 0) return;
           this.waiting.splice(index, 1);
           reject(signal?.reason);
           this.startWaiting();
         };
-        signal?.addEventListener("abort", onAbort, { once: true });
         this.waiting.push(entry);
+        const stopListening = signal === undefined ? () => undefined : onAbort(signal, leave);
       });
     } else {
       this.free -= needed;
