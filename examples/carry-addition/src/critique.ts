@@ -1,6 +1,7 @@
 /**
  * The words of the critic: six characters. Verdict (`X` wrong, `V` right), kind (`T` step by step, `G` ground truth), then
- * four places. Step by step, units first: the digit that belongs there under each wrong column, `_` under a right one.
+ * four places, units first. Step by step: the digit that belongs there under each wrong column, `_` under a right one. Ground
+ * truth, also said of right responses: all four digits.
  *
  *     question 4872+9351:   response 3123=3213   critique XT_234
  */
@@ -17,5 +18,5 @@ export function writeCritique(written: Columns | null, right: Columns, correct: 
     if (written === null) return `X${"_".repeat(COLUMNS + 1)}`;
     return `XT${right.map((digit, column) => (written[column] === digit ? "_" : digit)).join("")}`;
   }
-  return `${correct ? "V" : "X"}G${[...right].reverse().join("")}`;
+  return `${correct ? "V" : "X"}G${right.join("")}`;
 }
