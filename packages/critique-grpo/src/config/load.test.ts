@@ -45,7 +45,7 @@ describe("loading a run's YAML", () => {
   it("fills in defaults and resolves paths relative to the YAML file", () => {
     const config = load(GOOD);
     expect(config.data.files).toBe(join(directory, "data.jsonl"));
-    expect(config.engine.model).toBe(join(directory, "model"));
+    expect(config.engine).toMatchObject({ model: join(directory, "model") });
     expect(config.algorithm.shaping).toEqual({ type: "ratio", gamma: 0.1 });
     expect(config.sampling.temperature).toBe(1);
   });

@@ -4,13 +4,18 @@ import { InputError } from "../config/errors.js";
 import type { RunConfig } from "../config/schema.js";
 
 export interface ModelLimits {
-  /** Tokens of prompt and response together. */
+  /** Tokens of prompt and response together; infinite where only the opened policy can tell. */
   readonly contextLength: number;
-  readonly vocabularySize: number;
+  readonly vocabularySize?: number;
 }
 
-/** What config.json allows, read without the weights. Throws InputError that names the file and the key. */
+/**
+ * What the configuration and config.json allow, read without the weights. Throws InputError that names the file and
+ * the key. Of a model that is not on this machine only what the configuration says is known.
+ */
 export function readModelLimits(engine: RunConfig["engine"]): ModelLimits {
+  const configured = engine.contextLength ?? Number.POSITIVE_INFINITY;
+  if (engine.type !== "embedded") return { contextLength: configured };
   const { model } = engine;
   const path = typeof model === "string" ? join(model, "config.json") : model.config;
   let config: Record<string, unknown>;
@@ -28,5 +33,8 @@ export function readModelLimits(engine: RunConfig["engine"]): ModelLimits {
     if (typeof value === "number" && Number.isInteger(value) && value > 0) return value;
     throw new InputError(`${path}: ${key} must be a positive whole number (is ${JSON.stringify(value) ?? "missing"})`);
   };
-  return { contextLength: number("max_position_embeddings"), vocabularySize: number("vocab_size") };
+  return {
+    contextLength: Math.min(configured, number("max_position_embeddings")),
+    vocabularySize: number("vocab_size"),
+  };
 }

@@ -59,12 +59,10 @@ export async function prepareRun(config: RunConfig): Promise<PreparedRun> {
   };
   const questions = verifiable(loaded);
   const evaluationQuestions = verifiable(loadedForEvaluation);
-  const limits = readModelLimits(config.engine);
-  const contextLength = Math.min(limits.contextLength, config.engine.contextLength ?? limits.contextLength);
+  const { contextLength, vocabularySize } = readModelLimits(config.engine);
   const { maxTokens } = config.sampling;
   // A refinement is trained as an answer to the bare question: it must fit there, too.
   const longest = config.refinement.count > 0 ? Math.max(maxTokens, config.refinement.maxTokens ?? 0) : maxTokens;
-  const vocabularySize = limits.vocabularySize;
   const longestPrompt = checkPrompts(questions, codec, { contextLength, maxTokens: longest, vocabularySize });
   checkPrompts(evaluationQuestions, codec, { contextLength, maxTokens, vocabularySize });
 
@@ -87,9 +85,15 @@ export async function openConfiguredPolicy(config: Pick<RunConfig, "engine"> & P
   }
 }
 
-/** Where the tokenizer is: named, or beside the weights, or beside the config.json of a fresh model. */
+/**
+ * Where the tokenizer is: named, or beside the weights, or beside the config.json of a fresh model.
+ * Throws InputError for an engine whose model is not on this machine, if none is named.
+ */
 export function tokenizerDirectoryOf({ tokenizer, engine }: Pick<RunConfig, "tokenizer" | "engine">): string {
   if (tokenizer.path !== undefined) return tokenizer.path;
+  if (engine.type !== "embedded") {
+    throw new InputError("tokenizer.path is missing: the model is not on this machine, its tokenizer must be");
+  }
   return typeof engine.model === "string" ? engine.model : dirname(engine.model.config);
 }
 
