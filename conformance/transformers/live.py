@@ -69,7 +69,8 @@ def draw_model(architecture: str, seed: int, directory: Path) -> str:
     heads = rng.choice([2, 4, 6])
     key_value_heads = rng.choice([n for n in range(1, heads + 1) if heads % n == 0])
     head_dim = rng.choice([8, 12, 16])
-    hidden = heads * head_dim if architecture == "Qwen2ForCausalLM" else rng.choice([24, 32, 40])
+    # transformers wants hidden to be a multiple of the heads even where head_dim is given.
+    hidden = heads * (head_dim if architecture == "Qwen2ForCausalLM" else rng.choice([6, 10, 14]))
     rope: dict = {"rope_theta": rng.choice([500.0, 10000.0, 1000000.0])}
     kind = rng.choice(["default", "linear", "llama3"])
     rope["rope_type"] = kind
