@@ -97,13 +97,18 @@ export function resolveBaseUrl(options: ServiceClientOptions): string {
   return text.replace(/\/+$/, "").replace(/\/api\/v1$/, "");
 }
 
+/** Whether a host is the hosted service's. */
+export function isHostedAddress(hostname: string): boolean {
+  return hostname === "thinkingmachines.dev" || hostname.endsWith(".thinkingmachines.dev");
+}
+
 /** Where the API key comes from. Throws {@link InvalidArgumentError} where the hosted service would refuse it. */
 export function resolveCredential(options: ServiceClientOptions, baseUrl: string): CredentialSource {
   const env = options.env ?? process.env;
   if (typeof options.apiKey === "object") return options.apiKey;
   if (options.apiKey === undefined && env.TINKER_CREDENTIAL_CMD) return commandCredential(env.TINKER_CREDENTIAL_CMD);
   const key = options.apiKey ?? env.TINKER_API_KEY ?? "";
-  if (new URL(baseUrl).hostname.endsWith("thinkingmachines.dev") && !/^(tml-|eyJ)/.test(key)) {
+  if (isHostedAddress(new URL(baseUrl).hostname) && !/^(tml-|eyJ)/.test(key)) {
     const problem = key === "" ? "no API key is set" : "the API key does not start with tml- or eyJ";
     throw new InvalidArgumentError(`${problem}: set TINKER_API_KEY, TINKER_CREDENTIAL_CMD or the option apiKey`);
   }

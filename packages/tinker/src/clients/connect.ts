@@ -12,6 +12,7 @@ import { Semaphore } from "../transport/semaphore.js";
 import { Transport } from "../transport/transport.js";
 import {
   DEFAULT_SDK_VERSION,
+  isHostedAddress,
   readClientConfig,
   resolveBaseUrl,
   resolveCredential,
@@ -138,8 +139,10 @@ async function startingDialect(
   signal: AbortSignal,
 ): Promise<{ dialect: Dialect; settled: boolean }> {
   const wanted = options.dialect ?? "auto";
-  if (wanted === "hosted")
+  // The hosted service is known by its address: nothing outside its API needs to be asked for.
+  if (wanted === "hosted" || (wanted === "auto" && isHostedAddress(transport.url("/").hostname))) {
     return { dialect: dialectOf("hosted", { repeatsAreSafe: options.repeatsAreSafe ?? true }), settled: true };
+  }
   const { family, repeatsAreSafe } = await detectFamily(transport, signal);
   if (wanted === "auto" && family === "hosted") {
     return { dialect: dialectOf("hosted", { repeatsAreSafe: options.repeatsAreSafe ?? true }), settled: true };

@@ -106,8 +106,7 @@ export class TrainingClient {
     const call = lossCall(data, lossFn, options);
     return this.request("gradient", data.length, options, async (turn) => {
       const dialect = this.session.dialect();
-      const datumsInStep = this.countDatums(turn, data.length, options);
-      const sent = await this.sendChunks(turn, rewriteLoss(dialect, call, datumsInStep), false, options);
+      const sent = await this.sendGradient(turn, data.length, options, (datums) => rewriteLoss(dialect, call, datums));
       return mapPending(sent, (output) => restoreOutput(dialect, call, output));
     });
   }
@@ -158,12 +157,8 @@ export class TrainingClient {
       const forward = await (await this.sendChunks(turn, { data: zeros, lossFn: "cross_entropy" }, true, options))
         .result;
       const computed = await customGradients(data, forward, loss);
-      const datumsInStep = this.countDatums(turn, data.length, options);
-      const sent = await this.sendChunks(
-        turn,
-        linearCall(dialect, data, computed.gradients, datumsInStep),
-        false,
-        options,
+      const sent = await this.sendGradient(turn, data.length, options, (datums) =>
+        linearCall(dialect, data, computed.gradients, datums),
       );
       return mapPending(sent, (output) => customOutput(output, computed));
     });
@@ -319,6 +314,23 @@ export class TrainingClient {
     }
     this.step.sent += datums;
     return declared;
+  }
+
+  /** Sends a call that adds gradients; one that was not taken on does not count for the step. */
+  private async sendGradient(
+    turn: Turn,
+    datums: number,
+    options: ForwardBackwardOptions,
+    makeCall: (datumsInStep: number) => LossCall,
+  ): Promise<Pending<ForwardBackwardOutput>> {
+    const datumsInStep = this.countDatums(turn, datums, options);
+    try {
+      return await this.sendChunks(turn, makeCall(datumsInStep), false, options);
+    } catch (error) {
+      if (this.step !== undefined) this.step.sent -= datums;
+      if (this.step?.sent === 0) this.step = undefined;
+      throw error;
+    }
   }
 
   /** Sends a loss in as many requests as the limits ask for; in flight together, answers merged in order. */
