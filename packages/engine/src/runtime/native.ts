@@ -53,6 +53,7 @@ const STATUS_FUNCTIONS = {
   CreateSessionFromArray: [8, "void *", "void *", "size_t", "void *", "void *"],
   CreateSessionOptions: [10, "void *"],
   EnableProfiling: [14, "void *", "void *"],
+  DisableMemPattern: [17, "void *"],
   SetSessionLogId: [20, "void *", "str"],
   SetSessionLogSeverityLevel: [22, "void *", "int"],
   SetSessionGraphOptimizationLevel: [23, "void *", "int"],
@@ -274,6 +275,7 @@ export class NativeSession {
     try {
       if (options.parallelism === "caller") check(status.SetIntraOpNumThreads(sessionOptions, 1));
       else check(status.DisablePerSessionThreads(sessionOptions));
+      if (options.memoryPlan === false) check(status.DisableMemPattern(sessionOptions));
       check(status.SetSessionLogSeverityLevel(sessionOptions, LOG_LEVEL_ERROR));
       check(
         status.SetSessionGraphOptimizationLevel(

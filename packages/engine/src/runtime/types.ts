@@ -53,6 +53,11 @@ export interface SessionOptions {
    * alone, so that several runs side by side do not disturb each other and a row's result does not depend on the others.
    */
   readonly parallelism?: "pool" | "caller";
+  /**
+   * Plan one block of memory for all intermediate values of a shape of inputs (default). Without, each is allocated from
+   * the arena when it is needed: less memory, and no slower, where shapes vary.
+   */
+  readonly memoryPlan?: boolean;
   readonly graphOptimization?: "disabled" | "basic" | "extended" | "all";
   /** Shown in errors and profiles. */
   readonly name?: string;

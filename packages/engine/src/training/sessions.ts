@@ -19,7 +19,12 @@ export class Sessions {
     if (!session) {
       // The graphs are written as they should run. ONNX Runtime's rewriting would even undo a choice: it folds the
       // transposes of weight gradients into their products, which makes those slower.
-      session = createSession(serialiseModel(part()), { ...this.options, graphOptimization: "disabled", name });
+      session = createSession(serialiseModel(part()), {
+        ...this.options,
+        graphOptimization: "disabled",
+        memoryPlan: false,
+        name,
+      });
       this.sessions.set(name, session);
     }
     return session;
