@@ -140,6 +140,7 @@ export function findAnswer(response: string, options: ResolvedOptions, role: "go
   if (first !== null) return first;
   if (
     role === "prediction" &&
+    !DELIMITERS.test(response) &&
     latex &&
     options.withoutAnchor &&
     response.length <= 200 &&

@@ -180,7 +180,7 @@ function addSentence(text: string, anchor: Anchor, candidates: Candidate[]): voi
   const sentence = /^(.*?)(?:\.\s+[A-Z"(].*|[.,;!?\s]*)$/.exec(line)?.[1] ?? line;
   // A formula in delimiters is a candidate of its own, unless a stray dollar broke it.
   const dollars = sentence.match(/(?<!\\)\$/g)?.length ?? 0;
-  if (/\\boxed|\\fbox|\\\(|\\\[/.test(sentence) || (dollars > 0 && dollars % 2 === 0)) return;
+  if (/\\boxed|\\fbox|\\\(|\\\[/.test(sentence) || (dollars % 2 === 0 && /\$[^$]*[^\s$][^$]*\$/.test(sentence))) return;
   const isFormula = looksLikeMathematics(sentence);
   if (sentence === "" || (!isFormula && sentence.split(/\s+/).length > 3)) return;
   const start = anchor.at + match[0].length - match[1]!.length;
