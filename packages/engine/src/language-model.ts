@@ -109,6 +109,7 @@ class EmbeddedLanguageModel implements LanguageModel {
     return this.enqueue(() => this.trainer.logprobs(sequences, options));
   }
 
+  /** If it fails or is aborted, the whole gradient since the last optimizer step is dropped. */
   async forwardBackward<S extends TokenSequence>(
     sequences: readonly S[],
     tokenLoss: TokenLoss<S>,

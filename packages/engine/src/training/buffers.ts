@@ -25,13 +25,6 @@ export class BufferPool {
     return float(buffer.subarray(0, count), resolved);
   }
 
-  /** Bytes held. */
-  get byteLength(): number {
-    let bytes = 0;
-    for (const buffer of this.buffers.values()) bytes += buffer.byteLength;
-    return bytes;
-  }
-
   clear(): void {
     this.buffers.clear();
     this.generation++;

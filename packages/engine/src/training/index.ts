@@ -1,3 +1,3 @@
 export { AdamW, createAdamWState } from "./adamw.js";
 export { loadTrainingState, saveTrainingState } from "./state.js";
-export { DEFAULT_MICRO_BATCH_TOKENS, Trainer } from "./trainer.js";
+export { Trainer, type TrainerOptions } from "./trainer.js";

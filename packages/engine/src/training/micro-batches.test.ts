@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { planMicroBatches } from "./micro-batches.js";
+import { planLanes, planMicroBatches } from "./micro-batches.js";
 
 test("every sequence runs once, within the budget or alone", () => {
   fc.assert(
@@ -24,4 +24,16 @@ test("similar lengths share a batch, so that little is padded", () => {
     { members: [3, 1], time: 10 },
     { members: [2, 0], time: 3 },
   ]);
+});
+
+test("lanes get even shares, also when everything would fit into one micro-batch", () => {
+  expect(planLanes(new Array(32).fill(127), 1024, 2).map((batches) => batches.map((b) => b.members.length))).toEqual([
+    [8, 8],
+    [8, 8],
+  ]);
+  expect(planLanes([5, 5, 5, 5], 1000, 2).map((batches) => batches.flatMap((b) => b.members))).toEqual([
+    [0, 1],
+    [2, 3],
+  ]);
+  expect(planLanes([], 1000, 2)).toEqual([[], []]);
 });

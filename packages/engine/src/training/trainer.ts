@@ -13,8 +13,14 @@ import { type MicroBatch, planLanes } from "./micro-batches.js";
 import { Sessions, sharedThreads } from "./sessions.js";
 import { TrunkPlan } from "./trunk.js";
 
-/** Padded tokens in a micro-batch: small enough that a layer's activations stay near the caches. */
-export const DEFAULT_MICRO_BATCH_TOKENS = 1024;
+/**
+ * Padded tokens in a micro-batch unless the caller says otherwise. Small enough that a layer's activations stay near the
+ * caches (config S of the benchmarks: 512 to 1024 are fastest, 2048 takes a fifth longer), large enough for the products.
+ */
+const MAX_MICRO_BATCH_TOKENS = 1024;
+const MIN_MICRO_BATCH_TOKENS = 128;
+/** What the kept activations of all lanes may take; large models get smaller micro-batches. */
+const ACTIVATION_BYTES = 1024 * 1024 * 1024;
 
 /** Lanes run on libuv's thread pool, which has four threads. */
 const MAX_LANES = 4;
@@ -84,7 +90,7 @@ export class Trainer {
     tokenLoss: TokenLoss<S> | undefined,
     options: ForwardBackwardOptions,
   ) {
-    const { temperature = 1, microBatchTokens = DEFAULT_MICRO_BATCH_TOKENS, signal } = options;
+    const { temperature = 1, microBatchTokens = this.defaultMicroBatchTokens(), signal } = options;
     const results: EvaluatedSequence[] = new Array(sequences.length);
     const active = sequences.flatMap((sequence, index) => {
       if (sequence.response.length > 0) return [index];
@@ -102,6 +108,12 @@ export class Trainer {
       tokens: lengths.reduce((sum, length) => sum + length, 0),
       paddedTokens: plan.flat().reduce((sum, { members, time }) => sum + members.length * time, 0),
     };
+  }
+
+  private defaultMicroBatchTokens(): number {
+    const bytesPerToken = this.laneCount * this.trunkPlan.activationBytesPerToken();
+    const affordable = Math.floor(ACTIVATION_BYTES / bytesPerToken);
+    return Math.max(MIN_MICRO_BATCH_TOKENS, Math.min(MAX_MICRO_BATCH_TOKENS, affordable));
   }
 
   /** Returns when every lane has ended; the first failure stops the others. */

@@ -1,4 +1,4 @@
-import type { ForwardAndBackward } from "../graph/index.js";
+import { elementCount, type ForwardAndBackward, resolveShape } from "../graph/index.js";
 import { rotaryTables } from "../model/index.js";
 import type { RunOptions, Tensor } from "../runtime/types.js";
 import type { ModelConfig, ParameterStore } from "../weights/index.js";
@@ -43,6 +43,15 @@ export class TrunkPlan {
       this.trainingGraphs.set(recompute, graphs);
     }
     return { name: `decoder layers, training${recompute ? " (long)" : ""}`, graphs };
+  }
+
+  /** Memory that a training forward pass keeps for each token, attention probabilities of long rows apart. */
+  activationBytesPerToken(): number {
+    const one = { batch: 1, time: 1, tokens: 1 };
+    return this.training(1).graphs.saved.reduce(
+      (bytes, { value }) => bytes + 4 * elementCount(resolveShape(value.shape, one)),
+      0,
+    );
   }
 
   /** cos and sin for at least `time` positions. */

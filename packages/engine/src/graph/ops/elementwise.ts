@@ -1,5 +1,5 @@
 import { addedTo } from "../differentiate.js";
-import type { GradientTerm, Graph, Value } from "../graph.js";
+import type { GradientTerm, Value } from "../graph.js";
 import { broadcastShapes, type Shape } from "../shape.js";
 import { reduceSum, reshape } from "./shape.js";
 
@@ -102,10 +102,4 @@ function reduceTo(gradient: Value, shape: Shape): Value {
   if (axes.length === 0) return gradient;
   const summed = reduceSum(gradient, axes);
   return extra > 0 ? reshape(summed, shape) : summed;
-}
-
-/** A float input-free tensor of ones with a fixed shape. */
-export function ones(graph: Graph, shape: readonly number[]): Value {
-  const size = shape.reduce((product, dimension) => product * dimension, 1);
-  return graph.constant(new Float32Array(size).fill(1), shape, "float32");
 }

@@ -1,7 +1,7 @@
 import { addedTo } from "../differentiate.js";
 import type { Value } from "../graph.js";
 import { fixedDimension, type Shape } from "../shape.js";
-import { multiply, ones, subtract } from "./elementwise.js";
+import { multiply, subtract } from "./elementwise.js";
 import { gemm, sumRows } from "./linear.js";
 import { reshape } from "./shape.js";
 
@@ -47,9 +47,4 @@ function normalise(x: Value, weight: Value, epsilon: number): { y: Value; invers
     { attributes: { axis: -1n, epsilon, stash_type: 1n } },
   );
   return { y: y!, inverseRms: inverseRms! };
-}
-
-/** x / √(mean(x²) + ε): RMSNorm without a weight. */
-export function unitRms(x: Value, epsilon: number): Value {
-  return rmsNorm(x, ones(x.graph, [fixedDimension(x.shape, -1)]), epsilon);
 }
