@@ -6,9 +6,10 @@ import { formatCheckpointPath } from "../protocol/paths.js";
 import type { SaveWeightsBody, SaveWeightsForSamplerBody } from "../protocol/wire.js";
 import { sleep } from "../transport/retry-policy.js";
 import { errorDetail } from "../transport/transport.js";
+import { type Pending, pending } from "./pending.js";
 import { joinSignals, type Session } from "./session.js";
 import type { Turn } from "./submission-queue.js";
-import type { CallLimits, Pending } from "./training-client.js";
+import type { CallLimits } from "./training-client.js";
 import { jsonResult, promiseId, retrieveResult, type Submitted } from "./training-requests.js";
 
 /** Sampler weights as saved. */
@@ -53,7 +54,7 @@ export async function saveState(
       ...(options.ttlSeconds === undefined ? {} : { ttl_seconds: options.ttlSeconds }),
     }),
   );
-  return boxed(
+  return pending(
     saveResult(
       session,
       "SaveWeights",
@@ -96,7 +97,7 @@ export async function saveWeightsForSampler(
       ...(samplingSessionId === undefined ? {} : { samplingSessionId }),
     };
   };
-  return boxed(saveResult(session, "SaveWeightsForSampler", sent, modelId, name, options, read));
+  return pending(saveResult(session, "SaveWeightsForSampler", sent, modelId, name, options, read));
 }
 
 /** "exists": our own first attempt had succeeded, only its answer was lost. */
@@ -207,9 +208,4 @@ async function untilListed(
       throw new DeadlineExceededError(`checkpoint ${name} of ${modelId} was not complete in time`);
     await sleep(pauseMs, signal);
   }
-}
-
-function boxed<T>(result: Promise<T>): Pending<T> {
-  result.catch(() => undefined);
-  return { result };
 }

@@ -2,29 +2,23 @@ import { asMetrics, asObject } from "../codec/json.js";
 import { adamParamsToJson } from "../codec/json-training.js";
 import { type LossCall, linearCall, restoreOutput, rewriteLoss, serverComputes } from "../dialect/loss-rewrite.js";
 import { tokenLosses } from "../dialect/token-losses.js";
-import { DialectError, InvalidArgumentError, UnconfirmedRequestError } from "../errors.js";
+import { DialectError, InvalidArgumentError } from "../errors.js";
 import { type ApiFuture, apiFuture } from "../futures/api-future.js";
 import type { RequestType } from "../futures/future-poller.js";
 import { float32Tensor } from "../protocol/tensors.js";
 import type { AdamParams, Datum, ForwardBackwardOutput, LossFn, OptimStepOutput } from "../protocol/training.js";
 import { DEFAULT_ADAM } from "../protocol/training.js";
 import type { GetInfoAnswer, LoadWeightsBody, OptimStepBody } from "../protocol/wire.js";
-import { chunkData, datumBytes, mergeOutputs } from "./chunking.js";
 import { type CustomLoss, customGradients, customOutput } from "./custom-loss.js";
 import { validateData } from "./datum-validation.js";
 import { checkOptimizer } from "./optimizer-check.js";
+import { PassSender, type WaitLimits } from "./pass-sender.js";
+import { mapPending, type Pending, pending } from "./pending.js";
 import { SamplingClient } from "./sampling-client.js";
 import { type SavedWeights, saveState, saveWeightsForSampler } from "./saving.js";
 import { checkOpen, joinSignals, type Session, unlessAborted } from "./session.js";
 import { type RequestKind, SubmissionQueue, type Turn } from "./submission-queue.js";
-import {
-  forwardBackwardCall,
-  jsonResult,
-  readForwardBackwardOutput,
-  retrieveResult,
-  type Submitted,
-  submitPromise,
-} from "./training-requests.js";
+import { jsonResult, retrieveResult, type Submitted, submitPromise } from "./training-requests.js";
 
 export interface CallLimits {
   /** Ends the wait. A request that was already sent still takes effect on the server. */
@@ -57,15 +51,16 @@ export interface ModelInfo {
  */
 export class TrainingClient {
   private readonly queue: SubmissionQueue;
+  private readonly passes: PassSender;
   /** Datums of the optimizer step under way, on servers that average over them. */
   private step: { readonly declared: number; sent: number } | undefined;
-  private readonly unfinishedLosses = new Map<Promise<unknown>, string>();
 
   constructor(
     private readonly session: Session,
     readonly modelId: string,
   ) {
     this.queue = new SubmissionQueue(() => modelId);
+    this.passes = new PassSender(session, modelId);
     session.guard.register(modelId);
   }
 
@@ -78,7 +73,7 @@ export class TrainingClient {
     validateData(data, lossFn);
     const call = lossCall(data, lossFn, options);
     return this.request("other", 0, options, async (turn) => {
-      const sent = await this.sendChunks(turn, forwardCall(call), true, options);
+      const sent = await this.passes.send(turn, forwardCall(call), true, this.wait(options));
       return mapPending(sent, (output) => restoreOutput(this.session.dialect(), call, output));
     });
   }
@@ -154,8 +149,9 @@ export class TrainingClient {
         const weights = datum.lossFnInputs.weights ?? float32Tensor(new Float32Array(targets.data.length));
         return { modelInput: datum.modelInput, lossFnInputs: { target_tokens: targets, weights } };
       });
-      const forward = await (await this.sendChunks(turn, { data: zeros, lossFn: "cross_entropy" }, true, options))
-        .result;
+      const forward = await (
+        await this.passes.send(turn, { data: zeros, lossFn: "cross_entropy" }, true, this.wait(options))
+      ).result;
       const computed = await customGradients(data, forward, loss);
       const sent = await this.sendGradient(turn, data.length, options, (datums) =>
         linearCall(dialect, data, computed.gradients, datums),
@@ -325,73 +321,12 @@ export class TrainingClient {
   ): Promise<Pending<ForwardBackwardOutput>> {
     const datumsInStep = this.countDatums(turn, datums, options);
     try {
-      return await this.sendChunks(turn, makeCall(datumsInStep), false, options);
+      return await this.passes.send(turn, makeCall(datumsInStep), false, this.wait(options));
     } catch (error) {
       if (this.step !== undefined) this.step.sent -= datums;
       if (this.step?.sent === 0) this.step = undefined;
       throw error;
     }
-  }
-
-  /** Sends a loss in as many requests as the limits ask for; in flight together, answers merged in order. */
-  private async sendChunks(
-    turn: Turn,
-    call: LossCall,
-    forwardOnly: boolean,
-    limits: CallLimits,
-  ): Promise<Pending<ForwardBackwardOutput>> {
-    const { session } = this;
-    const dialect = session.dialect();
-    const chunks = chunkData(call.data, session.codec, {
-      maxDatums: session.config.maxChunkDatums,
-      maxBytes: session.config.maxChunkBytes,
-    });
-    await this.awaitOtherLosses(`${call.lossFn} ${JSON.stringify(call.lossFnConfig ?? {})}`, forwardOnly);
-    const submitted = await turn.send(chunks.length, async (firstSeqId) => {
-      const post = async (index: number): Promise<Submitted> => {
-        const data = chunks[index]!;
-        const bytes = data.reduce((total, datum) => total + datumBytes(datum, session.codec), 0);
-        const release = await session.trainingBytes.acquire(bytes, session.signal);
-        try {
-          const { path, call: options } = forwardBackwardCall(session, {
-            modelId: this.modelId,
-            seqId: firstSeqId + index,
-            data,
-            lossFn: call.lossFn,
-            forwardOnly,
-            ...(call.lossFnConfig === undefined ? {} : { lossFnConfig: call.lossFnConfig }),
-          });
-          return await submitPromise(session, path, options, dialect.repeatsAreSafe || forwardOnly);
-        } finally {
-          release();
-        }
-      };
-      return postChunks(chunks.length, session.config.parallelChunks && dialect.repeatsAreSafe, post);
-    });
-    const wait = this.wait(limits);
-    const parts = submitted.map((promise, index) => {
-      const read = (payload: Parameters<typeof readForwardBackwardOutput>[0]) =>
-        readForwardBackwardOutput(payload, chunks[index]!.length);
-      return retrieveResult(session, forwardOnly ? "Forward" : "ForwardBackward", promise, read, wait);
-    });
-    const result = Promise.all(parts).then(mergeOutputs);
-    if (!forwardOnly) this.rememberLoss(result, `${call.lossFn} ${JSON.stringify(call.lossFnConfig ?? {})}`);
-    return pending(result);
-  }
-
-  /** Where the server merges queued calls under the first one's loss, a different loss waits until those are done. */
-  private async awaitOtherLosses(loss: string, forwardOnly: boolean): Promise<void> {
-    if (forwardOnly || !this.session.dialect().mergesQueuedLosses) return;
-    const others = [...this.unfinishedLosses].filter(([, other]) => other !== loss).map(([result]) => result);
-    await Promise.allSettled(others);
-  }
-
-  private rememberLoss(result: Promise<unknown>, loss: string): void {
-    this.unfinishedLosses.set(result, loss);
-    const forget = (): void => {
-      this.unfinishedLosses.delete(result);
-    };
-    result.then(forget, forget);
   }
 
   private sendOne(turn: Turn, path: string, body: (seqId: number) => unknown): Promise<Submitted> {
@@ -411,7 +346,7 @@ export class TrainingClient {
     );
   }
 
-  private wait(limits: CallLimits): { signal: AbortSignal; timeoutMs?: number } {
+  private wait(limits: CallLimits): WaitLimits {
     return {
       signal: joinSignals(this.session, limits.signal),
       ...(limits.timeoutMs === undefined ? {} : { timeoutMs: limits.timeoutMs }),
@@ -433,20 +368,6 @@ export class TrainingClient {
   }
 }
 
-/** A result still on its way, boxed so that awaiting its submission does not await it too. */
-export interface Pending<T> {
-  readonly result: Promise<T>;
-}
-
-function pending<T>(result: Promise<T>): Pending<T> {
-  result.catch(() => undefined);
-  return { result };
-}
-
-function mapPending<T, U>(source: Pending<T>, map: (value: T) => U): Pending<U> {
-  return pending(source.result.then(map));
-}
-
 function lossCall(data: readonly Datum[], lossFn: string, options: ForwardBackwardOptions): LossCall {
   return { data, lossFn, ...(options.lossFnConfig === undefined ? {} : { lossFnConfig: options.lossFnConfig }) };
 }
@@ -459,44 +380,4 @@ function forwardCall(call: LossCall): LossCall {
     return { modelInput: datum.modelInput, lossFnInputs: { target_tokens: targets, weights } };
   });
   return { data, lossFn: "cross_entropy" };
-}
-
-/**
- * Posts the chunks of one call. In parallel, the first goes last: a server that runs requests by sequence id then starts
- * with all of them at hand.
- */
-async function postChunks(
-  count: number,
-  parallel: boolean,
-  post: (index: number) => Promise<Submitted>,
-): Promise<Submitted[]> {
-  const submitted = new Array<Submitted>(count);
-  if (parallel && count > 1) {
-    const rest = Array.from({ length: count - 1 }, (_, i) => i + 1);
-    const outcomes = await Promise.allSettled(
-      rest.map(async (index) => {
-        submitted[index] = await post(index);
-      }),
-    );
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw partial(outcome.reason, count);
-    submitted[0] = await post(0).catch((error: unknown) => {
-      throw partial(error, count);
-    });
-    return submitted;
-  }
-  for (let index = 0; index < count; index++) {
-    submitted[index] = await post(index).catch((error: unknown) => {
-      throw index === 0 ? error : partial(error, count);
-    });
-  }
-  return submitted;
-}
-
-/** Some chunks are at the server and some are not: neither a repetition nor the next request would be right. */
-function partial(cause: unknown, count: number): UnconfirmedRequestError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new UnconfirmedRequestError(
-    `only a part of the ${count} requests of one forward_backward call was taken on: ${reason}`,
-    { cause },
-  );
 }
