@@ -5,67 +5,20 @@ import {
   sampleRequestFromJson,
 } from "../codec/index.js";
 import { asObject, asString, optional } from "../codec/json.js";
-import type { DialectName } from "../dialect/dialect.js";
 import { formatCheckpointPath, parseCheckpointPath } from "../protocol/paths.js";
-import type { SampleResponse } from "../protocol/sampling.js";
 import { float32Tensor, inputTokens } from "../protocol/tensors.js";
-import type { Datum, ForwardBackwardOutput, ForwardBackwardRequest, LossFnOutput } from "../protocol/training.js";
-import { BigramModel, copyState, type TrainingState } from "./bigram-model.js";
-
-export interface ServerBehaviour {
-  readonly dialect: DialectName;
-  /** Whether training requests are recognised when repeated; the hosted service always does. */
-  readonly idempotent: boolean;
-  readonly vocabulary: number;
-}
-
-/** An answer other than success. */
-export class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-export type Executed =
-  | { readonly kind: "json"; readonly value: object }
-  | { readonly kind: "training"; readonly output: ForwardBackwardOutput }
-  | { readonly kind: "samples"; readonly response: SampleResponse };
-
-/** Work that was asked for. `admit` runs once it is certain to be new. */
-export interface Job {
-  readonly modelId: string;
-  readonly key?: string;
-  readonly sequenceIds?: readonly string[];
-  readonly admit?: () => void;
-  readonly run: () => Promise<Executed> | Executed;
-}
-
-export interface ServedModel {
-  readonly id: string;
-  readonly sessionId: string;
-  readonly slot: number;
-  readonly rank: number;
-  readonly model: BigramModel;
-  /** Sequence ids done, for order and lost promises. */
-  nextSeq: number;
-  readonly results: Map<number, Executed>;
-  readonly waiting: Map<number, () => void>;
-  touched: boolean;
-  /** SkyRL-JAX: sampler weights that are loaded in the slot. */
-  loaded: string | undefined;
-  /** SkyRL-train: weights synchronised to the samplers last. */
-  synchronised: Float64Array | undefined;
-}
-
-interface Checkpoint {
-  readonly runId: string;
-  readonly kind: "weights" | "sampler_weights";
-  readonly name: string;
-  state: TrainingState | undefined;
-}
+import type { Datum, ForwardBackwardRequest, LossFnOutput } from "../protocol/training.js";
+import { BigramModel, copyState } from "./bigram-model.js";
+import {
+  type Checkpoint,
+  type Executed,
+  type Job,
+  Refusal,
+  refuse,
+  type ServedModel,
+  type ServerBehaviour,
+} from "./test-engine-types.js";
+import { answerListing } from "./test-listings.js";
 
 const TRAINING_ROUTES = new Set([
   "forward",
@@ -174,49 +127,7 @@ export class TestEngine {
         if (this.behaviour.dialect !== "hosted") throw new Refusal(404, "Not Found");
         return { body: { refresh_interval_sec: 300 } };
     }
-    return this.listing(method, path);
-  }
-
-  private listing(
-    method: string,
-    path: string,
-  ): { readonly status?: number; readonly body?: unknown; readonly location?: string } | undefined {
-    const runs = [...this.models.values()].map((model) => ({
-      training_run_id: model.id,
-      base_model: "bigram",
-      model_owner: "test",
-      is_lora: true,
-      lora_rank: model.rank,
-      last_request_time: "2026-01-01T00:00:00Z",
-    }));
-    if (path === "training_runs")
-      return { body: { training_runs: runs, cursor: { offset: 0, limit: 20, total_count: runs.length } } };
-    const match = /^training_runs\/([^/]+)(?:\/checkpoints(?:\/(.+))?)?$/.exec(path);
-    if (match === null) return undefined;
-    const runId = decodeURIComponent(match[1]!);
-    if (!path.includes("/checkpoints"))
-      return { body: runs.find((run) => run.training_run_id === runId) ?? refuse(404, "no such run") };
-    if (match[2] === undefined) {
-      const found = [...this.checkpoints.values()].filter(
-        (checkpoint) => checkpoint.runId === runId && checkpoint.state !== undefined,
-      );
-      return {
-        body: {
-          checkpoints: found.map((checkpoint) => ({
-            checkpoint_id:
-              this.behaviour.dialect === "hosted" ? `${checkpoint.kind}/${checkpoint.name}` : checkpoint.name,
-            checkpoint_type: checkpoint.kind === "weights" ? "training" : "sampler",
-            time: "2026-01-01T00:00:00Z",
-            tinker_path: formatCheckpointPath(checkpoint),
-          })),
-        },
-      };
-    }
-    if (match[2].endsWith("/archive")) return { location: `/archives/${encodeURIComponent(runId)}/${match[2]}.tar.gz` };
-    const [kind, name] = match[2].split("/");
-    if (method !== "DELETE") throw new Refusal(405, "Method Not Allowed");
-    if (!this.checkpoints.delete(`${runId}/${kind}/${name}`)) throw new Refusal(404, "no such checkpoint");
-    return { status: 200, body: {} };
+    return answerListing(this, method, path);
   }
 
   /** Routes that give a promise. `body` is JSON, or the bytes of a protobuf request. */
@@ -499,8 +410,4 @@ function firstFree(used: readonly number[]): number {
   let slot = 1;
   while (used.includes(slot)) slot++;
   return slot;
-}
-
-function refuse(status: number, message: string): never {
-  throw new Refusal(status, message);
 }

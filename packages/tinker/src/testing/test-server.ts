@@ -12,7 +12,8 @@ import { ProtocolError } from "../errors.js";
 import type { SampleResponse } from "../protocol/sampling.js";
 import type { ForwardBackwardOutput } from "../protocol/training.js";
 import type { ClientConfigBody } from "../protocol/wire.js";
-import { type Executed, Refusal, type ServerBehaviour, TestEngine } from "./test-engine.js";
+import { TestEngine } from "./test-engine.js";
+import { type Executed, Refusal, type ServerBehaviour } from "./test-engine-types.js";
 
 export interface TestServerOptions extends Partial<ServerBehaviour> {
   /** Settings given to clients. */
