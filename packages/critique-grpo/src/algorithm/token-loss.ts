@@ -2,7 +2,7 @@
  * The loss of one sequence and its gradient with respect to the log-probabilities: all that an engine needs to train
  * with GRPO, Dr. GRPO or Critique-GRPO.
  */
-import type { TokenLogprobs, TokenLoss, TokenLossResult } from "../policy/policy.js";
+import type { ServerLoss, TokenLogprobs, TokenLoss, TokenLossResult } from "../policy/policy.js";
 import type { TrainingSequence } from "../rollout/records.js";
 import { type ClipBounds, ratioObjective } from "./clipping.js";
 import { klEstimate } from "./kl.js";
@@ -22,7 +22,17 @@ export interface TokenLossSettings {
  * sequence's weight. Initial responses take the (clipped) ratio, refinements f(p) of the current policy.
  */
 export function createTokenLoss(settings: TokenLossSettings): TokenLoss<TrainingSequence> {
-  return (sequence, current) => sequenceLoss(sequence, current, settings);
+  const loss = (sequence: TrainingSequence, current: TokenLogprobs) => sequenceLoss(sequence, current, settings);
+  return Object.assign(loss, { serverLoss: (sequence: TrainingSequence) => serverLoss(sequence, settings) });
+}
+
+/** The loss as a (clipped) ratio alone: an initial response without KL, entropy bonus and dual clip. */
+function serverLoss(sequence: TrainingSequence, settings: TokenLossSettings): ServerLoss | null {
+  const { oldLogprobs, advantage, weight } = sequence;
+  const { clip, klCoefficient, entropyWeight } = settings;
+  if (sequence.isRefinement || oldLogprobs === null || klCoefficient > 0 || entropyWeight > 0) return null;
+  if (clip?.dual !== undefined) return null;
+  return { kind: "ratio", oldLogprobs, advantage: advantage * weight, clip };
 }
 
 /** @throws Error if an on-policy sequence has no old logprobs, or KL is on without reference logprobs. */

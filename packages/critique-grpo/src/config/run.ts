@@ -1,13 +1,17 @@
 /** The configuration of a training run: schema, rules between keys, loading. */
 import { refinementTemplateProblem } from "../feedback/refinement-prompt.js";
 import { builtInRewards } from "../feedback/reward/resolve.js";
+import { checkEngine, checkTokenizer } from "./engine-rules.js";
 import type { ConfigProblem } from "./errors.js";
 import { type ConfigKind, type ConfigSource, type LoadedConfig, loadConfig, resolveConfig } from "./load.js";
 import { didYouMean } from "./nearest.js";
 import { presets } from "./presets.js";
 import { type RunConfig, type RunConfigInput, runSchema } from "./schema.js";
 
-export const runConfigKind: ConfigKind<typeof runSchema> = { schema: runSchema, check: checkRunConfig };
+export const runConfigKind: ConfigKind<typeof runSchema> = {
+  schema: runSchema,
+  check: (config) => [...checkTokenizer(config), ...checkRunConfig(config)],
+};
 
 /** Reads a run's YAML. Throws InputError or ConfigError with every problem. */
 export function loadRunConfig(source: ConfigSource): LoadedConfig<RunConfig> {
@@ -22,6 +26,7 @@ export function resolveRunConfig(input: RunConfigInput, directory = process.cwd(
 /** Rules between keys: each message gives the value, the rule and the remedy. Pure. */
 export function checkRunConfig(config: RunConfig): ConfigProblem[] {
   return [
+    ...checkEngine(config),
     ...checkSampling(config),
     ...checkGroups(config),
     ...checkCritique(config),

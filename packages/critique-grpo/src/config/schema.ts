@@ -33,6 +33,59 @@ export const engineSchema = z.discriminatedUnion("type", [
       .default(8192)
       .describe("Tokens in one forward/backward pass; bounds memory, never changes the result beyond rounding"),
   }),
+  z.strictObject({
+    type: z.literal("tinker"),
+    baseUrl: z
+      .string()
+      .regex(/^https?:\/\/[^/@?#\s]+(\/[^@?#\s]*)?$/, {
+        error:
+          "must be an http(s) address without user, password, query or fragment; the API key is read from the environment variable TINKER_API_KEY",
+      })
+      .describe(
+        "Address of the Tinker server, without /api/v1. The API key comes from TINKER_API_KEY, never from a file",
+      ),
+    baseModel: z.string().min(1).describe("Model to start from, by the name under which the server lists it"),
+    loraRank: z
+      .int()
+      .min(0)
+      .default(32)
+      .describe("Rank of the LoRA adapters; 0 = full fine-tuning, which only SkyRL-train has"),
+    seed: z.int().min(0).optional().describe("Seed of the fresh adapters; default: the server draws one"),
+    dialect: z
+      .enum(["auto", "hosted", "skyrl-jax", "skyrl-train"])
+      .default("auto")
+      .describe("Arithmetic of the server; auto asks it. The gradient is the same on each"),
+    contextLength: z
+      .int()
+      .min(2)
+      .optional()
+      .describe("Longest prompt + response; default: what the server tells of the model"),
+    entropy: z
+      .enum(["error", "estimate"])
+      .default("error")
+      .describe(
+        "The protocol gives no gradient of the entropy. What to do with algorithm.entropyCoefficient above 0: refuse it, or estimate the gradient from the sampled tokens (docs/distributed.md)",
+      ),
+    serverOptimizer: z
+      .strictObject({
+        beta1: z.number().min(0).lt(1).default(0.9).describe("Decay of the first moment"),
+        beta2: z.number().min(0).lt(1).default(0.999).describe("Decay of the second moment"),
+        epsilon: z.number().gt(0).default(1e-8).describe("Added to the root of the second moment"),
+        weightDecay: z.number().min(0).default(0.01).describe("Decoupled weight decay"),
+        maxGradNorm: z.number().min(0).default(1).describe("Global-norm clipping; 0 = off"),
+      })
+      .prefault({})
+      .describe(
+        "AdamW settings in the configuration of a SkyRL-train server, which takes only the learning rate from a request; `optimizer` must ask for the same",
+      ),
+    stateTtlSeconds: z
+      .int()
+      .min(60)
+      .optional()
+      .describe(
+        "Saved states expire after this on servers that honour it; default: never. Longer than a run, or it cannot be resumed",
+      ),
+  }),
 ]);
 
 export const columnsSchema = z.strictObject({

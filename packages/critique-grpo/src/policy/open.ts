@@ -3,13 +3,16 @@ import { loadModel } from "@critique-grpo/engine";
 import type { RunConfig } from "../config/schema.js";
 import { EmbeddedPolicy, modelSource } from "./embedded.js";
 import type { Policy } from "./policy.js";
+import { openTinkerPolicy } from "./tinker-open.js";
 
 export interface OpenPolicyOptions {
-  /** Keep a frozen copy of the starting weights: needed where algorithm.klCoefficient is above 0. Default false. */
+  /** A frozen copy of the starting weights is needed: where algorithm.klCoefficient is above 0. Default false. */
   readonly reference?: boolean;
+  /** Messages of a remote engine for the user, such as waiting for capacity. */
+  readonly onNotice?: (message: string) => void;
 }
 
-/** Loads the model of a configuration. The caller closes the policy. */
+/** Loads the model of a configuration, or connects to the server that has it. The caller closes the policy. */
 export async function openPolicy(engine: RunConfig["engine"], options: OpenPolicyOptions = {}): Promise<Policy> {
   switch (engine.type) {
     case "embedded": {
@@ -23,7 +26,9 @@ export async function openPolicy(engine: RunConfig["engine"], options: OpenPolic
       if (options.reference === true) await policy.freezeReference();
       return policy;
     }
+    case "tinker":
+      return openTinkerPolicy(engine, options);
     default:
-      throw new RangeError(`Unknown engine ${String(engine.type satisfies never)}`);
+      throw new RangeError(`Unknown engine ${String(engine satisfies never)}`);
   }
 }

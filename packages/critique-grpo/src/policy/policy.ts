@@ -42,6 +42,11 @@ export interface SampledSequence {
 export interface TokenSequence {
   readonly prompt: readonly number[];
   readonly response: readonly number[];
+  /**
+   * log π of the response under the policy that drew it after `prompt`; null or absent if it was drawn otherwise. Engines
+   * without a gradient of the entropy estimate it from these sequences alone.
+   */
+  readonly oldLogprobs?: Float32Array | null;
 }
 
 export interface TokenLogprobs {
@@ -56,12 +61,29 @@ export interface TokenLossResult {
   readonly entropyGradient?: Float32Array;
 }
 
+/** A token loss in a form that a remote trainer computes itself. */
+export type ServerLoss =
+  /** −weight · Σ log π. */
+  | { readonly kind: "linear"; readonly weight: number }
+  /** −advantage · Σ min(r, clip(r) …) with r = π / π_old; `clip` null = the plain ratio. */
+  | {
+      readonly kind: "ratio";
+      readonly oldLogprobs: Float32Array;
+      readonly advantage: number;
+      readonly clip: { readonly low: number; readonly high: number } | null;
+    };
+
 /** Pure; depends on one sequence only, so gradients cannot depend on the micro-batch split. */
-export type TokenLoss<S extends TokenSequence> = (sequence: S, current: TokenLogprobs) => TokenLossResult;
+export interface TokenLoss<S extends TokenSequence> {
+  (sequence: S, current: TokenLogprobs): TokenLossResult;
+  /** The same loss, if it has one of these forms: a remote trainer then needs one pass in place of two. */
+  readonly serverLoss?: (sequence: S) => ServerLoss | null;
+}
 
 export interface ForwardBackwardResult<S extends TokenSequence> {
   readonly loss: number;
   readonly sequences: readonly { readonly sequence: S; readonly current: TokenLogprobs; readonly loss: number }[];
+  /** Tokens of prompts and responses, counted for every pass over them: what a service bills. */
   readonly tokens: number;
   readonly paddedTokens: number;
 }
@@ -90,9 +112,13 @@ export interface PolicyInfo {
   readonly parameterCount: number;
   readonly vocabularySize: number;
   readonly eosTokenIds: readonly number[];
+  /** AdamW settings that the engine does not take from a step: another value is refused before the run. */
+  readonly fixedOptimizer?: Readonly<Partial<Omit<AdamWParameters, "learningRate">>>;
   readonly capabilities: {
     /** The entropy bonus is differentiated exactly. */
     readonly exactEntropy: boolean;
+    /** Where not: its gradient is estimated from the sampled tokens. */
+    readonly estimatedEntropy?: boolean;
     readonly fullFineTuning: boolean;
     /** A frozen reference (KL) can be evaluated. */
     readonly reference: boolean;

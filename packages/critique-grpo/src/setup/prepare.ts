@@ -76,10 +76,17 @@ export async function prepareRun(config: RunConfig): Promise<PreparedRun> {
   };
 }
 
-/** Opens the policy of a configuration; what the engine refuses is an InputError. The caller closes it. */
-export async function openConfiguredPolicy(config: Pick<RunConfig, "engine"> & Partial<RunConfig>): Promise<Policy> {
+/**
+ * Opens the policy of a configuration; what the engine refuses is an InputError. The caller closes it.
+ * @param onNotice gets messages of a remote engine for the user
+ */
+export async function openConfiguredPolicy(
+  config: Pick<RunConfig, "engine"> & Partial<RunConfig>,
+  onNotice?: (message: string) => void,
+): Promise<Policy> {
+  const reference = (config.algorithm?.klCoefficient ?? 0) > 0;
   try {
-    return await openPolicy(config.engine, { reference: (config.algorithm?.klCoefficient ?? 0) > 0 });
+    return await openPolicy(config.engine, { reference, ...(onNotice === undefined ? {} : { onNotice }) });
   } catch (error) {
     throw new InputError((error as Error).message, { cause: error });
   }

@@ -2,7 +2,7 @@
 import { learningRateAt } from "../algorithm/schedule.js";
 import { InputError } from "../config/errors.js";
 import type { SftConfig } from "../config/sft-schema.js";
-import type { ForwardBackwardResult, Policy, TokenLoss, TokenSequence } from "../policy/policy.js";
+import type { ForwardBackwardResult, Policy, TokenLogprobs, TokenLoss, TokenSequence } from "../policy/policy.js";
 import { batchIndices } from "../rollout/seeds.js";
 import type { EventSink } from "../run/events.js";
 import type { StepMetrics } from "../trainer/metrics.js";
@@ -77,11 +77,12 @@ export async function sft(options: SftOptions): Promise<TrainResult> {
 /** −Σ log p / (response tokens of the whole batch). */
 function crossEntropy(batch: readonly TokenSequence[]): TokenLoss<TokenSequence> {
   const weight = 1 / countTokens(batch);
-  return ({ response }, { logprobs }) => {
+  const tokenLoss = ({ response }: TokenSequence, { logprobs }: TokenLogprobs) => {
     let loss = 0;
     for (const logprob of logprobs) loss -= weight * logprob;
     return { loss, logprobGradient: new Float32Array(response.length).fill(-weight) };
   };
+  return Object.assign(tokenLoss, { serverLoss: () => ({ kind: "linear", weight }) as const });
 }
 
 function lossMetrics({ loss, sequences }: ForwardBackwardResult<TokenSequence>): StepMetrics {

@@ -22,16 +22,32 @@ export function checkConfig(config: RunConfig): void {
 /** @throws InputError if the engine cannot do what the configuration asks for. */
 export function checkCapabilities(config: RunConfig, info: PolicyInfo): void {
   const { entropyCoefficient, klCoefficient } = config.algorithm;
-  if (entropyCoefficient > 0 && !info.capabilities.exactEntropy) {
+  const { exactEntropy, estimatedEntropy = false, reference } = info.capabilities;
+  if (entropyCoefficient > 0 && !exactEntropy && !estimatedEntropy) {
     throw new InputError(
-      `algorithm.entropyCoefficient is ${entropyCoefficient}, but the ${info.engine} engine cannot differentiate the entropy; set it to 0`,
+      `algorithm.entropyCoefficient is ${entropyCoefficient}, but the ${info.engine} engine cannot differentiate the entropy; set it to 0${info.engine === "tinker" ? ", or engine.entropy to estimate" : ""}`,
     );
   }
-  if (klCoefficient > 0 && !info.capabilities.reference) {
+  if (klCoefficient > 0 && !reference) {
     throw new InputError(
-      `algorithm.klCoefficient is ${klCoefficient}, but the ${info.engine} engine has no frozen reference; set it to 0`,
+      `algorithm.klCoefficient is ${klCoefficient}, but the ${info.engine} engine (${info.device}) has no frozen reference; set it to 0`,
     );
   }
+  checkOptimizer(config.optimizer, info);
+}
+
+/** @throws InputError if AdamW is to be set in a way that the engine would ignore. */
+export function checkOptimizer(optimizer: RunConfig["optimizer"], info: PolicyInfo): void {
+  const fixed = Object.entries(info.fixedOptimizer ?? {}) as [
+    keyof NonNullable<PolicyInfo["fixedOptimizer"]>,
+    number,
+  ][];
+  const differing = fixed.filter(([name, value]) => optimizer[name] !== value);
+  if (differing.length === 0) return;
+  const list = differing.map(([name, value]) => `optimizer.${name} is ${optimizer[name]}, the server uses ${value}`);
+  throw new InputError(
+    `${info.device} does not take these settings from a request: ${list.join("; ")}. Ask for the server's values${fixed.length > 1 ? ", or change its configuration and tell it in engine.serverOptimizer" : ""}`,
+  );
 }
 
 /** @throws InputError if there are no questions, ids repeat, or a prompt and its longest response do not fit the context. */

@@ -37,6 +37,12 @@ export function generatedTokens(groups: readonly TrainingGroup[]): number {
   return sum(allResponses(groups).map((response) => response.tokens.length));
 }
 
+/** Prompt tokens of the sampling requests: a prompt counts once, however many responses were drawn from it. */
+function promptTokens(groups: readonly TrainingGroup[]): number {
+  const refined = groups.flatMap((group) => group.refinements.map((response) => response.samplingPrompt.length));
+  return sum(groups.map((group) => group.prompt.length)) + sum(refined);
+}
+
 function rewardMetrics(groups: readonly TrainingGroup[], names: readonly string[]): StepMetrics {
   const initial = groups.flatMap((group) => group.initial);
   const groupRewards = groups.map((group) => group.members.map((member) => member.response.reward.value));
@@ -128,6 +134,8 @@ function costMetrics({ groups, update, stopwatch, stepSeconds, generatedBefore, 
     "tokens/generated": generated,
     "tokens/generated_total": generatedBefore + generated,
     "tokens/trained": update.trainedTokens,
+    "tokens/in_sampling": promptTokens(groups),
+    "tokens/in_training": update.passedTokens,
     "seconds/step": stepSeconds,
     "seconds/sample": stopwatch.seconds("sample"),
     "seconds/reward": stopwatch.seconds("reward"),

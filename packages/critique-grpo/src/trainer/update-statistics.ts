@@ -58,12 +58,15 @@ export class UpdateStatistics {
   skipped = 0;
   /** Response tokens, that is those that carry loss. */
   trainedTokens = 0;
+  /** Prompt and response tokens of every forward and backward pass, the reference's included. */
+  passedTokens = 0;
 
   add({ result, step, settings, learningRate, isFirst }: MiniBatchOutcome): void {
     this.loss.add(result.loss);
     this.gradNorm.add(step.gradNorm);
     this.learningRate = learningRate;
     this.optimizerSteps++;
+    this.passedTokens += result.tokens;
     if (step.skipped) this.skipped++;
     for (const { sequence, current } of result.sequences) {
       this.trainedTokens += sequence.response.length;
@@ -71,7 +74,9 @@ export class UpdateStatistics {
       this.#addGradients(sequence, current, settings);
       if (sequence.isRefinement) this.#addRefinement(current, settings);
       else this.#addInitial(sequence, current, settings, isFirst);
-      if (sequence.referenceLogprobs !== null) this.#addKl(current, sequence.referenceLogprobs);
+      if (sequence.referenceLogprobs === null) continue;
+      this.passedTokens += sequence.prompt.length + sequence.response.length;
+      this.#addKl(current, sequence.referenceLogprobs);
     }
   }
 
