@@ -51,6 +51,7 @@ const DEFAULTS: ResolvedOptions = {
 
 /** Options with defaults filled in. Throws RangeError for a value that cannot be meant. */
 export function resolveOptions(options: VerifyOptions = {}): ResolvedOptions {
+  if (isEmpty(options)) return DEFAULTS;
   const resolved = { ...DEFAULTS, ...definedOnly(options) };
   if (!Number.isInteger(resolved.floatRounding) || resolved.floatRounding < 0 || resolved.floatRounding > 100) {
     throw new RangeError(`math-verify: floatRounding must be an integer from 0 to 100, got ${resolved.floatRounding}`);
@@ -67,6 +68,11 @@ export function resolveOptions(options: VerifyOptions = {}): ResolvedOptions {
   if (resolved.targets.length === 0)
     throw new RangeError("math-verify: targets must name at least one of latex, expr, strings");
   return resolved;
+}
+
+function isEmpty(options: object): boolean {
+  for (const _ in options) return false;
+  return true;
 }
 
 function definedOnly<T extends object>(options: T): T {

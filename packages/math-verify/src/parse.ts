@@ -144,7 +144,7 @@ export function findAnswer(response: string, options: ResolvedOptions, role: "go
     latex &&
     options.withoutAnchor &&
     response.length <= 200 &&
-    response.trim().split(/\s+/).length <= 3
+    (response.trim().split(/\s+/).length <= 3 || meaningOfPhrase(response.trim()) !== null)
   )
     return parseAnswer(response);
   if (role === "gold" && options.withoutAnchor && response.trim() !== "" && response.length <= 400)

@@ -68,11 +68,13 @@ export function numberFromWords(phrase: string): number | null {
 }
 
 const NO_SOLUTION =
-  /^(?:therearenosolutions?|no(?:real|integer|such)?(?:solutions?|values?|roots?)(?:exists?)?|emptyset|theemptyset)$/;
+  /^(?:(?:there(?:is|are))?no(?:real|integer|such)?(?:solutions?|values?|roots?)(?:exists?)?|emptyset|theemptyset)$/;
+const PHRASE = /^[a-zA-Z][a-zA-Z\s,.'-]*$/;
 const ALL_REALS = /^(?:allreals?(?:numbers)?|(?:the)?(?:set\s*of)?(?:all)?realnumbers|everyrealnumber)$/;
 
 /** A phrase with a mathematical meaning as what it means: a number, the empty set, all real numbers. */
 export function meaningOfPhrase(phrase: string): Node | null {
+  if (phrase.length < 3 || !PHRASE.test(phrase)) return null;
   const plain = phrase.toLowerCase().replace(/[^a-z]+/g, "");
   if (NO_SOLUTION.test(plain)) return { kind: "set", items: [] };
   if (ALL_REALS.test(plain)) return { kind: "namedSet", name: "R" };

@@ -13,7 +13,9 @@ const START = new RegExp(
   "gu",
 );
 const NUMBER =
-  /-?(?:[1-9]\d{0,2}(?:,\d{3})+(?![\d])(?:\.\d+)?|[1-9]\d{0,2}(?: \d{3})+(?![\d])(?:\.\d+)?|[1-9]\d{0,2}(?:\.\d{3})+,\d+|\d+[.,]\d+|\.\d+|\d+)(?:[eE][+-]?\d+(?![a-zA-Z\d]))?/y;
+  /-?(?:\d+(?::\d+)+(?![\d:])|[1-9]\d{0,2}(?:,\d{3})+(?![\d])(?:\.\d+)?|[1-9]\d{0,2}(?: \d{3})+(?![\d])(?:\.\d+)?|[1-9]\d{0,2}(?:\.\d{3})+,\d+|\d+[.,]\d+|\.\d+|\d+)(?:[eE][+-]?\d+(?![a-zA-Z\d]))?/y;
+/** A point in prose: "(1, 2)". */
+const POINT = /\(\s*-?\d[\d./]*(?:\s*,\s*-?\d[\d./]*){1,9}\s*\)/y;
 const PERCENT = /\s*(?:%|[Pp]ercent(?:age)?|[Pp]ct)/y;
 const MAX_EXPRESSION = 300;
 /** Matches kept from the end of the text. */
@@ -41,13 +43,22 @@ export function findPlain(text: string, from = 0, to = text.length): PlainSpan[]
   for (let match = START.exec(text); match !== null && match.index < to; match = START.exec(text)) {
     const at = match.index + match[0].length;
     if (match[0].length === 0) START.lastIndex = match.index + 1;
-    const span = readExpression(text, match.index, at) ?? readNumber(text, match.index, at);
+    const span =
+      readPoint(text, match.index, at) ?? readExpression(text, match.index, at) ?? readNumber(text, match.index, at);
     if (span === null) continue;
     found.push(span);
     START.lastIndex = Math.max(START.lastIndex, span.end);
     if (found.length > 2 * KEPT) found.splice(0, KEPT);
   }
   return found.slice(-KEPT);
+}
+
+function readPoint(text: string, start: number, at: number): PlainSpan | null {
+  POINT.lastIndex = at;
+  const match = POINT.exec(text);
+  return match === null
+    ? null
+    : { start, end: at + match[0].length, text: match[0], percent: false, kind: "expression" };
 }
 
 function readNumber(text: string, start: number, at: number): PlainSpan | null {

@@ -213,6 +213,7 @@ function scanText(text: string, from: number, end: number, command: string, toke
   else if (FUNCTIONS[content] !== undefined) tokens.push({ type: "function", text: FUNCTIONS[content], at: from });
   else if (content === "infinity" || content === "inf") tokens.push({ type: "constant", text: "infinity", at: from });
   else if (content === "mod") tokens.push({ type: "command", text: "mod", at: from });
+  else if (/^[\d\s.,/:+*^()-]*\d[\d\s.,/:+*^()-]*$/.test(content) && /\D/.test(content)) return brace;
   else tokens.push({ type: "text", text: content, at: from });
   return close + 1;
 }

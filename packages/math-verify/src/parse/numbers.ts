@@ -83,7 +83,7 @@ export function scanNumber(
     fraction = text.slice(end + 3, stop);
     end = stop;
     decimal = true;
-  } else if (options.decimalComma && text[end] === "," && isDigit(text.charCodeAt(end + 1))) {
+  } else if (options.decimalComma && !insideBrackets && text[end] === "," && isDigit(text.charCodeAt(end + 1))) {
     const stop = digitsEnd(text, end + 1);
     fraction = text.slice(end + 1, stop);
     end = stop;
