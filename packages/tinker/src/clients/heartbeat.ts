@@ -10,7 +10,7 @@ export interface HeartbeatOptions {
   readonly exchangeToken: boolean;
   readonly intervalMs: number;
   readonly timeoutMs: number;
-  /** Without a successful heartbeat for this long, `onLost` is called, once per outage. */
+  /** Without a successful heartbeat for this long, or at once where the session is unknown, `onLost` is called, once per outage. */
   readonly lostAfterMs: number;
   readonly onLost: (silentMs: number, problem: string) => void;
 }
@@ -46,6 +46,7 @@ function post(url, key, body) {
 }
 async function beat() {
   let problem = "";
+  let gone = false;
   try {
     if (options.exchangeToken && token === "") token = JSON.parse((await post(options.tokenUrl, options.apiKey, {})).text).jwt || "";
     const answer = await post(options.url, options.exchangeToken ? token : options.apiKey, { session_id: options.sessionId, type: "session_heartbeat" });
@@ -58,11 +59,13 @@ async function beat() {
       return;
     }
     problem = "status " + answer.status;
+    // The session is gone, not just out of reach: no use in waiting to say so.
+    gone = answer.status === 404;
   } catch (error) {
     problem = String(error && error.message ? error.message : error);
   }
   const silent = performance.timeOrigin + performance.now() - lastSuccess;
-  if (silent >= options.lostAfterMs && !reported) {
+  if ((gone || silent >= options.lostAfterMs) && !reported) {
     reported = true;
     parentPort.postMessage({ silentMs: silent, problem });
   }

@@ -78,6 +78,17 @@ describe("session", () => {
     await counter.terminate();
   });
 
+  it("tells at once when the server no longer knows it", async () => {
+    const notices: string[] = [];
+    const { server, client } = await start(
+      {},
+      { heartbeatIntervalMs: 20, onNotice: (level, message) => notices.push(`${level}: ${message}`) },
+    );
+    await until(() => client.heartbeats.count > 0);
+    await server.restart("everything");
+    await until(() => notices.some((notice) => /warning: no heartbeat .*status 404/.test(notice)));
+  });
+
   it("stops everything on close and on the caller's signal", async () => {
     const controller = new AbortController();
     const { server, client } = await start({}, { heartbeatIntervalMs: 20, signal: controller.signal });
