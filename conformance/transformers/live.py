@@ -186,7 +186,7 @@ def check_model(report: Report, architecture: str, seed: int, work: Path) -> Non
     }
     (work / "job.json").write_text(json.dumps(job))
     finished = subprocess.run(
-        ["node", str(HERE / "engine_side.mjs"), str(work / "job.json")], capture_output=True, text=True, timeout=300
+        ["node", str(HERE / "engine_side.mjs"), str(work / "job.json")], capture_output=True, text=True, timeout=900
     )
     if finished.returncode != 0:
         print(f"{name}\nengine_side.mjs exited with {finished.returncode}:\n{finished.stderr}", file=sys.stderr)
@@ -290,6 +290,7 @@ def main() -> None:
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    torch.set_num_threads(1)  # the models are tiny
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, seeds from {options.seed}")
     report = Report()
     for architecture in [options.architecture] if options.architecture else CONFIGS:
@@ -297,6 +298,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as temporary:
                 work = options.keep / f"{architecture}-{seed}" if options.keep else Path(temporary)
                 work.mkdir(parents=True, exist_ok=True)
+                print(f"{architecture}, seed {seed} ...", file=sys.stderr)
                 check_model(report, architecture, seed, work)
     report.print()
     sys.exit(1 if report.failed else 0)
