@@ -8,8 +8,8 @@ const COLOURS: Readonly<Record<Method | "warm-up", string>> = {
 };
 const WIDTH = 960;
 const HEIGHT = 380;
-const CURVES = { left: 64, top: 64, width: 520, height: 256 };
-const BARS = { left: 690, top: 64, width: 240, height: 256 };
+const CURVES = { left: 64, top: 72, width: 520, height: 248 };
+const BARS = { left: 656, top: 88, width: 280, height: 232 };
 const INK = "#24292f";
 const GRID = "#d8dee4";
 
@@ -49,7 +49,7 @@ function curves(records: readonly MethodRecord[]): string[] {
       );
     }
   }
-  parts.push(...legend(left, 46, METHODS));
+  parts.push(...legend(left, 52, METHODS));
   return parts;
 }
 
@@ -70,17 +70,17 @@ function bars(records: readonly MethodRecord[]): string[] {
   const slot = width / values.length;
   const parts = [
     text(left, 28, "Persistent failures", { weight: 600, size: 14 }),
-    text(left, 46, "training questions without a right answer in 8", {}),
+    text(left, 50, "training questions, no right answer in 8 samples", {}),
     line(left, top + height, left + width, top + height, INK),
   ];
   for (const [index, { name, value, each }] of values.entries()) {
     const centre = left + slot * (index + 0.5);
     parts.push(
       `<rect x="${(centre - slot * 0.32).toFixed(1)}" y="${y(value).toFixed(1)}" width="${(slot * 0.64).toFixed(1)}" height="${(top + height - y(value)).toFixed(1)}" fill="${COLOURS[name]}" opacity="0.85"/>`,
-      text(centre, y(value) - 6, String(Math.round(value)), { anchor: "middle", weight: 600 }),
+      text(centre, y(Math.max(value, ...each)) - 8, String(Math.round(value)), { anchor: "middle", weight: 600 }),
       text(centre, top + height + 20, name, { anchor: "middle" }),
     );
-    for (const one of each) {
+    for (const one of each.length > 1 ? each : []) {
       parts.push(`<circle cx="${centre.toFixed(1)}" cy="${y(one).toFixed(1)}" r="3" fill="none" stroke="${INK}"/>`);
     }
   }
