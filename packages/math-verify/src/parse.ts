@@ -164,15 +164,17 @@ function bareAnswer(response: string, role: "gold" | "prediction"): Answer | nul
   const isMathematics =
     (CONNECTIVES_ONLY.test(outside) || !ANY_WORD.test(outside)) &&
     looksLikeMathematics(withoutUnits(text.replaceAll("$", " ")));
-  const hasCondition = role === "gold" && CONDITIONED.test(text);
-  return isMathematics || hasCondition ? parseAnswer(text) : null;
+  if (isMathematics) return parseAnswer(text);
+  // A condition only qualifies the formula before it, which is all that a response in prose is read for.
+  const conditioned = role === "gold" ? CONDITIONED.exec(text) : null;
+  return conditioned === null ? null : { ...parseAnswer(conditioned[1]!), text };
 }
 
 const CONNECTIVES_ONLY = /^(?:[\s,;.$%\d]|\band\b|\bor\b|\bpercent\b|\bpct\b)*$/;
 const ANY_WORD = /(?<!\\[a-zA-Z]*)[a-zA-Z]{2,}/;
 const FRAMED = /\\boxed|\\fbox|\\\(|\\\[/;
 /** "$f(x)=ax$, where $a$ is …". */
-const CONDITIONED = /^\$[^$]+\$\s*,?\s*(?:where|for|with|if|when|such that)\b/;
+const CONDITIONED = /^(\$[^$]+\$)\s*,?\s*(?:where|for|with|if|when|such that)\b/;
 
 function withoutUnits(text: string): string {
   return text.replace(

@@ -26,6 +26,7 @@ describe("the math reward", () => {
     ["\\frac{1}{2}", "so the answer is \\boxed{0.5}.", 1],
     ["1000", "It costs $1,000.", 1],
     ["x \\le 3", "\\boxed{(-\\infty, 3]}", 1],
+    ["(-\\infty, 3]", "\\boxed{x \\le 3}", 1],
     ["2\\sqrt{3}", "\\boxed{\\sqrt{12}}", 1],
     ["5", "\\boxed{-5}", 0],
     ["5", "I do not know.", 0],

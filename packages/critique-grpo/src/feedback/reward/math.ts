@@ -27,7 +27,8 @@ function mathOptions(options: Readonly<Record<string, unknown>>): MathOptions {
     strict: { type: "boolean", default: true },
     floatRounding: { type: "number", minimum: 0, default: 6 },
   });
-  return { timeoutMs, verify: { strict, floatRounding } };
+  // What a response puts in a box is its answer; an interval may answer an inequality and the other way round.
+  return { timeoutMs, verify: { strict, floatRounding, boxedPriority: 0, allowSetRelationComparison: true } };
 }
 
 /**
