@@ -1,5 +1,5 @@
 /** From a YAML file, a preset and `--set` to a checked configuration; every problem says where it stands. */
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
 import type { z } from "zod";
@@ -20,6 +20,8 @@ export interface ConfigSource {
   /** `key.path=value`, as after `--set`; later ones win, and all win over the YAML. */
   readonly overrides?: readonly string[];
   readonly presets?: Presets;
+  /** Data and directories that do not exist are listed, not refused: for a dry run away from them. Default false. */
+  readonly allowMissing?: boolean;
 }
 
 export interface ConfigKind<S extends z.ZodObject> {
@@ -32,6 +34,8 @@ export interface LoadedConfig<T> {
   readonly config: T;
   /** Absolute path of the YAML file. */
   readonly file: string;
+  /** What does not exist, where that was allowed. */
+  readonly missing: readonly ConfigProblem[];
 }
 
 /**
@@ -56,8 +60,8 @@ export function loadConfig<S extends z.ZodObject>(
     unknown
   >;
   const preset = choosePreset(upper, source.presets, locate);
-  const config = validate(kind, merge(preset, upper), dirname(file), locate);
-  return { config, file };
+  const { config, missing } = validate(kind, merge(preset, upper), dirname(file), locate, source.allowMissing);
+  return { config, file, missing };
 }
 
 /** The same for a configuration written in code: paths are relative to `directory`. */
@@ -68,7 +72,7 @@ export function resolveConfig<S extends z.ZodObject>(
 ): z.output<S> {
   const written = input as Record<string, unknown>;
   const preset = choosePreset(written, options.presets, () => undefined);
-  return validate(kind, merge(preset, written), options.directory, () => undefined);
+  return validate(kind, merge(preset, written), options.directory, () => undefined).config;
 }
 
 type Locate = (path: readonly (string | number)[]) => string | undefined;
@@ -78,7 +82,8 @@ function validate<S extends z.ZodObject>(
   input: unknown,
   directory: string,
   locate: Locate,
-): z.output<S> {
+  allowMissing = false,
+): { config: z.output<S>; missing: readonly ConfigProblem[] } {
   const located = (problems: readonly ConfigProblem[]) =>
     problems.map((problem) => {
       const location = problem.location ?? locate(problem.path);
@@ -89,15 +94,18 @@ function validate<S extends z.ZodObject>(
 
   let config: unknown = result.data;
   const problems: ConfigProblem[] = [];
+  const missing: ConfigProblem[] = [];
   for (const { path, value, kind: pathKind } of findPaths(kind.schema, config)) {
     const absolute = resolve(directory, value);
     config = setAt(config, path, absolute);
     const message = pathProblem(absolute, pathKind);
-    if (message !== undefined) problems.push({ path, message });
+    if (message === undefined) continue;
+    const tolerated = allowMissing && pathKind !== "module" && !existsSync(absolute);
+    (tolerated ? missing : problems).push({ path, message });
   }
   problems.push(...(kind.check?.(config as z.output<S>) ?? []));
   if (problems.length > 0) throw new ConfigError(located(problems));
-  return config as z.output<S>;
+  return { config: config as z.output<S>, missing: located(missing) };
 }
 
 function pathProblem(absolute: string, kind: PathKind): string | undefined {

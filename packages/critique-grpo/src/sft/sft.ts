@@ -5,6 +5,7 @@ import type { SftConfig } from "../config/sft-schema.js";
 import type { ForwardBackwardResult, Policy, TokenLogprobs, TokenLoss, TokenSequence } from "../policy/policy.js";
 import { batchIndices } from "../rollout/seeds.js";
 import type { EventSink } from "../run/events.js";
+import { checkOptimizer } from "../trainer/check.js";
 import type { StepMetrics } from "../trainer/metrics.js";
 import { RunSession } from "../trainer/session.js";
 import type { EvaluationHook, TrainResult } from "../trainer/train.js";
@@ -37,9 +38,10 @@ export interface SftOptions {
 /** Keys that may differ between a run and its resumption without changing the result. */
 const VOLATILE_KEYS = ["runDirectory", "checkpoint"];
 
-/** @throws InputError on an empty data set, or pairs that do not fit the context; otherwise as `train`. */
+/** @throws InputError on an empty data set, optimizer settings the engine would ignore, or pairs that do not fit the context; otherwise as `train`. */
 export async function sft(options: SftOptions): Promise<TrainResult> {
   const { config, policy, pairs, evaluate } = options;
+  checkOptimizer(config.optimizer, policy.info);
   if (typeof pairs !== "function") checkPairs(pairs, policy);
   const { steps, seed, batchSize, optimizer } = config;
   const session = await RunSession.open({ ...options, task: "sft", steps, volatileKeys: VOLATILE_KEYS });

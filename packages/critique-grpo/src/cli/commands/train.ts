@@ -1,14 +1,15 @@
 import type { Command } from "commander";
 import { stringify } from "yaml";
-import { InputError } from "../../config/errors.js";
+import { ConfigError, InputError } from "../../config/errors.js";
+import type { ConfigSource } from "../../config/load.js";
 import { loadRunConfig } from "../../config/run.js";
-import type { RunConfig } from "../../config/schema.js";
-import type { PolicyInfo } from "../../policy/policy.js";
-import { openConfiguredPolicy, type PreparedRun, prepareRun } from "../../setup/prepare.js";
+import { planRemoteRun } from "../../setup/plan.js";
+import { openConfiguredPolicy, prepareRun } from "../../setup/prepare.js";
 import { checkCapabilities, checkCritic, checkQuestions } from "../../trainer/check.js";
 import { train } from "../../trainer/train.js";
 import { type CliIo, EXIT } from "../io.js";
 import { formatCount } from "../output/format.js";
+import { describeModel, describePlan } from "../output/plan.js";
 import { createProgress } from "../output/progress.js";
 import { addRunOptions, defaultRunDirectory, newCommand, type RunOptions, runTarget } from "./common.js";
 
@@ -39,10 +40,19 @@ export function trainCommand(io: CliIo, finish: (code: number) => void): Command
 async function runTrain(io: CliIo, configArgument: string | undefined, options: RunOptions): Promise<number> {
   const target = runTarget(configArgument, options);
   const presetOverride = options.preset === undefined ? [] : [`preset=${options.preset}`];
-  const { config } = loadRunConfig({ file: target.file, overrides: [...presetOverride, ...(options.set ?? [])] });
+  const source = { file: target.file, overrides: [...presetOverride, ...(options.set ?? [])] };
+  const { config, missing } = options.dryRun ? loadForDryRun(source) : loadRunConfig(source);
   const runDirectory = target.runDirectory ?? config.runDirectory ?? defaultRunDirectory(target.file);
   if (target.resume && target.runDirectory === undefined && config.runDirectory === undefined) {
     throw new InputError("--resume needs the run to continue, e.g. --resume runs/my-run");
+  }
+  if (options.dryRun && config.engine.type === "tinker") {
+    // Nothing is sent: neither network nor key is needed.
+    const { run, info, unchecked } = await planRemoteRun({ ...config, engine: config.engine }, missing);
+    for (const warning of run?.warnings ?? []) io.stdout.write(`warning: ${warning}\n`);
+    const notes = ["Not checked:", ...unchecked.map((text) => `  ${text}`)].join("\n");
+    io.stdout.write(`\n${stringify(config)}\n${describePlan(config, run, info, runDirectory)}\n${notes}\n`);
+    return EXIT.ok;
   }
   // Aborting is possible from here on: loading a large model takes a while.
   const { signal, release } = io.interruption();
@@ -52,18 +62,16 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
     const run = await prepareRun(config);
     for (const warning of run.warnings) progress.note(`warning: ${warning}`);
     progress.note(`${formatCount(run.questions.length)} questions; loading the model …`);
-    const policy = await openConfiguredPolicy(config);
+    const policy = await openConfiguredPolicy(config, (message) => progress.note(message));
     try {
       if (options.dryRun) {
         checkCapabilities(config, policy.info);
         checkCritic(config, run.critic);
         checkQuestions(run.questions, run.codec, config, policy.info);
-        io.stdout.write(`\n${stringify(config)}\n${describePlan(run, policy.info, runDirectory)}\n`);
+        io.stdout.write(`\n${stringify(config)}\n${describePlan(config, run, policy.info, runDirectory)}\n`);
         return EXIT.ok;
       }
-      progress.note(
-        `${formatCount(policy.info.parameterCount)} parameters on ${policy.info.device}; run directory ${runDirectory}`,
-      );
+      progress.note(`${describeModel(policy.info)}; run directory ${runDirectory}`);
       const { questions, codec, rewards, critic, evaluate, tokenizerDirectory } = run;
       const result = await train({
         ...{ config, policy, questions, codec, rewards, critic, evaluate, tokenizerDirectory, runDirectory, signal },
@@ -80,53 +88,14 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
   }
 }
 
-/** What the run would do, in numbers. */
-function describePlan(
-  { config, questions, longestPrompt, evaluationQuestions }: PreparedRun,
-  info: PolicyInfo,
-  runDirectory: string,
-): string {
-  const { steps, questionsPerStep, miniBatches, algorithm, refinement, sampling, evaluation, checkpoint } = config;
-  const responses = algorithm.initialResponses + (refinement.count > 0 ? algorithm.initialResponses : 0);
-  const tokens =
-    questionsPerStep *
-    (algorithm.initialResponses * sampling.maxTokens +
-      (refinement.count > 0 ? algorithm.initialResponses : 0) * (refinement.maxTokens ?? sampling.maxTokens));
-  const rows: [string, string][] = [
-    [
-      "model",
-      `${info.model}: ${formatCount(info.parameterCount)} parameters on ${info.device}, context ${formatCount(info.contextLength)}`,
-    ],
-    ["data", `${formatCount(questions.length)} questions, longest prompt ${formatCount(longestPrompt)} tokens`],
-    [
-      "steps",
-      `${formatCount(steps)} of ${formatCount(questionsPerStep)} questions: ${epochs(config, questions.length)} passes over the data`,
-    ],
-    ["responses", `at most ${formatCount(questionsPerStep * responses)} a step, ${formatCount(tokens)} tokens a step`],
-    [
-      "optimizer",
-      `${formatCount(steps * miniBatches)} steps, ${config.optimizer.schedule} learning rate up to ${config.optimizer.learningRate}`,
-    ],
-    [
-      "critique",
-      refinement.count > 0 ? `${config.critique.type}, ${refinement.count} refinement(s) kept a question` : "none",
-    ],
-    [
-      "evaluation",
-      evaluationQuestions.length === 0
-        ? "none"
-        : `${formatCount(evaluationQuestions.length)} questions × ${evaluation.samples}, ${evaluation.every === 0 ? "before and after" : `every ${evaluation.every} steps`}`,
-    ],
-    [
-      "checkpoints",
-      checkpoint.every === 0 ? "at the end and on Ctrl-C" : `every ${checkpoint.every} steps, ${checkpoint.keep} kept`,
-    ],
-    ["run directory", runDirectory],
-  ];
-  const widest = Math.max(...rows.map(([name]) => name.length));
-  return ["Plan (nothing was started):", ...rows.map(([name, text]) => `  ${name.padEnd(widest)}  ${text}`)].join("\n");
-}
-
-function epochs({ steps, questionsPerStep }: RunConfig, questions: number): string {
-  return ((steps * questionsPerStep) / questions).toFixed(2);
+/** Where the model is on a server, a plan can be made on a machine that has neither data nor tokenizer. */
+function loadForDryRun(source: ConfigSource) {
+  try {
+    return loadRunConfig(source);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const loaded = loadRunConfig({ ...source, allowMissing: true });
+    if (loaded.config.engine.type === "tinker") return loaded;
+    throw error;
+  }
 }

@@ -1,0 +1,73 @@
+/** What a dry run prints: the run in numbers. Pure. */
+import type { RunConfig } from "../../config/schema.js";
+import type { PolicyInfo } from "../../policy/policy.js";
+import type { PreparedRun } from "../../setup/prepare.js";
+import { formatCount } from "./format.js";
+
+/** What the run would do, in numbers. */
+export function describePlan(
+  config: RunConfig,
+  run: PreparedRun | null,
+  info: PolicyInfo,
+  runDirectory: string,
+): string {
+  const { steps, questionsPerStep, miniBatches, algorithm, refinement, sampling, evaluation, checkpoint } = config;
+  const responses = algorithm.initialResponses + (refinement.count > 0 ? algorithm.initialResponses : 0);
+  const tokens =
+    questionsPerStep *
+    (algorithm.initialResponses * sampling.maxTokens +
+      (refinement.count > 0 ? algorithm.initialResponses : 0) * (refinement.maxTokens ?? sampling.maxTokens));
+  const rows: [string, string][] = [
+    ["model", `${info.model}: ${describeModel(info)}, context ${formatCount(info.contextLength)}`],
+    [
+      "data",
+      run === null
+        ? "not here"
+        : `${formatCount(run.questions.length)} questions, longest prompt ${formatCount(run.longestPrompt)} tokens`,
+    ],
+    [
+      "steps",
+      `${formatCount(steps)} of ${formatCount(questionsPerStep)} questions${run === null ? "" : `: ${epochs(config, run.questions.length)} passes over the data`}`,
+    ],
+    ["responses", `at most ${formatCount(questionsPerStep * responses)} a step, ${formatCount(tokens)} tokens a step`],
+    [
+      "optimizer",
+      `${formatCount(steps * miniBatches)} steps, ${config.optimizer.schedule} learning rate up to ${config.optimizer.learningRate}`,
+    ],
+    ...describeServer(config),
+    [
+      "critique",
+      refinement.count > 0 ? `${config.critique.type}, ${refinement.count} refinement(s) kept a question` : "none",
+    ],
+    [
+      "evaluation",
+      evaluation.files === undefined
+        ? "none"
+        : `${run === null ? "held-out" : formatCount(run.evaluationQuestions.length)} questions × ${evaluation.samples}, ${evaluation.every === 0 ? "before and after" : `every ${evaluation.every} steps`}`,
+    ],
+    [
+      "checkpoints",
+      checkpoint.every === 0 ? "at the end and on Ctrl-C" : `every ${checkpoint.every} steps, ${checkpoint.keep} kept`,
+    ],
+    ["run directory", runDirectory],
+  ];
+  const widest = Math.max(...rows.map(([name]) => name.length));
+  return ["Plan (nothing was started):", ...rows.map(([name, text]) => `  ${name.padEnd(widest)}  ${text}`)].join("\n");
+}
+
+function epochs({ steps, questionsPerStep }: RunConfig, questions: number): string {
+  return ((steps * questionsPerStep) / questions).toFixed(2);
+}
+
+/** Size where it is known, and place. */
+export function describeModel({ parameterCount, device }: PolicyInfo): string {
+  return Number.isFinite(parameterCount) ? `${formatCount(parameterCount)} parameters on ${device}` : `on ${device}`;
+}
+
+function describeServer({ engine, algorithm }: RunConfig): [string, string][] {
+  if (engine.type !== "tinker") return [];
+  const { entropyCoefficient } = algorithm;
+  const entropy = entropyCoefficient > 0 ? `, entropy bonus ${entropyCoefficient} estimated` : "";
+  const adapters = engine.loraRank === 0 ? "full fine-tuning" : `LoRA of rank ${engine.loraRank}`;
+  return [["server", `${engine.baseUrl}, ${adapters}, dialect ${engine.dialect}${entropy}`]];
+}
