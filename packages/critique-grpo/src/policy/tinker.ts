@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
+  formatCheckpointPath,
   NotFoundError,
   ProtocolError,
   type SamplingClient,
@@ -57,6 +58,8 @@ export class TinkerPolicy implements Policy {
   #version = 0;
   /** Gradients that the server is still computing. */
   #underWay: Promise<unknown>[] = [];
+  /** Deletion of old sampler files. */
+  #cleanUp: Promise<void> = Promise.resolve();
   /** A gradient of this step was not finite. */
   #skip = false;
 
@@ -251,8 +254,34 @@ export class TinkerPolicy implements Policy {
   async #currentSampler(): Promise<SamplingClient> {
     await this.#settle();
     this.#used = true;
-    this.#sampler ??= await this.#training.saveWeightsAndGetSamplingClient();
+    if (this.#sampler === null) {
+      await this.#cleanUp;
+      this.#sampler = await this.#training.saveWeightsAndGetSamplingClient();
+      this.#cleanUp = this.#deleteOldSamplers();
+    }
     return this.#sampler;
+  }
+
+  /** SkyRL keeps the file of every unnamed save: hundreds of megabytes a step. Only the newest is of use. */
+  async #deleteOldSamplers(): Promise<void> {
+    if (this.#service.dialect.samplers === "immutable") return;
+    const { rest } = this.#service;
+    const runId = this.#training.modelId;
+    try {
+      const { items } = await rest.listCheckpoints(runId);
+      const unnamed = items
+        .filter(({ checkpoint_type: type }) => type === "sampler")
+        .flatMap(({ checkpoint_id: id }) => {
+          const match = /(?:^|\/)(ss\d+_seq(\d+))$/.exec(id);
+          return match === null ? [] : [{ name: match[1]!, sequence: Number(match[2]) }];
+        })
+        .sort((a, b) => b.sequence - a.sequence);
+      for (const { name } of unnamed.slice(1)) {
+        await rest.deleteCheckpoint(formatCheckpointPath({ runId, kind: "sampler_weights", name }));
+      }
+    } catch {
+      // Files that stay cost space, nothing else.
+    }
   }
 
   /** Waits for gradients under way, which tells if one failed. */

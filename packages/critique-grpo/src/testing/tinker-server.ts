@@ -1,11 +1,13 @@
 /** A Tinker server in this process over a bigram model, and policies on it; its oracle is the tabular policy. */
-import type { ServiceClientOptions } from "@critique-grpo/tinker";
+import { gzipSync } from "node:zlib";
+import { type HttpClient, NodeHttpClient, type ServiceClientOptions } from "@critique-grpo/tinker";
 import { BigramModel, TestServer, type TestServerOptions } from "@critique-grpo/tinker/testing";
 import { engineSchema } from "../config/schema.js";
 import type { TinkerEngineConfig, TinkerPolicy } from "../policy/tinker.js";
 import { type OpenTinkerOptions, openTinkerPolicy } from "../policy/tinker-open.js";
 import { copyCodec } from "./copy-task.js";
 import { TabularPolicy } from "./tabular-policy.js";
+import { safetensors, tar } from "./tar.js";
 
 /** Tokens of the copy task. */
 export const TINKER_VOCABULARY = copyCodec.stopTokens[0]! + 1;
@@ -26,7 +28,10 @@ export function startTinkerServer(options: TestServerOptions = {}): Promise<Test
   return new TestServer({ vocabulary: TINKER_VOCABULARY, ...options }).start();
 }
 
-export function tinkerEngine(server: TestServer, overrides: Partial<TinkerEngineConfig> = {}): TinkerEngineConfig {
+export function tinkerEngine(
+  server: { readonly url: string },
+  overrides: Partial<TinkerEngineConfig> = {},
+): TinkerEngineConfig {
   const engine = { type: "tinker", baseUrl: server.url, baseModel: "bigram", loraRank: 8, ...overrides };
   return engineSchema.parse(engine) as TinkerEngineConfig;
 }
@@ -36,8 +41,24 @@ export function openTestPolicy(
   overrides: Partial<TinkerEngineConfig> = {},
   options: OpenTinkerOptions & { readonly client?: Partial<ServiceClientOptions> } = {},
 ): Promise<TinkerPolicy> {
-  const client = { apiKey: "tml-test", retry: FAST_RETRY, env: {}, ...options.client };
+  const client = { apiKey: "tml-test", retry: FAST_RETRY, env: {}, http: withArchives(server), ...options.client };
   return openTinkerPolicy(tinkerEngine(server, overrides), { ...options, client });
+}
+
+/** The test server knows no file formats: its archives are made here, with its logits as the adapter's only tensor. */
+function withArchives(server: TestServer): HttpClient {
+  const http = new NodeHttpClient({ maxConnections: 64 });
+  return {
+    send: async (request) => {
+      if (!request.url.pathname.startsWith("/archives/")) return http.send(request);
+      const entries = [
+        { name: "adapter_config.json", content: "{}" },
+        { name: "adapter_model.safetensors", content: safetensors([...servedLogits(server)]) },
+      ];
+      return { status: 200, headers: {}, body: gzipSync(tar(entries)) };
+    },
+    close: () => http.close(),
+  };
 }
 
 /** The server's fresh model as a policy whose gradients are exact. */
