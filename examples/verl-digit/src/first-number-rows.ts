@@ -1,12 +1,15 @@
-/** Rows for stage 1: all but those that ask for no number, whose right answer is the end token alone. */
+/** Rows for stage 1: those that ask for one to three numbers. */
 import { defineDataMap } from "critique-grpo";
 
 interface VerlRow {
   readonly prompt: readonly { readonly role: "user"; readonly content: string }[];
 }
 
-// They are solved in a few steps, at the price of a model that ends every response at once.
+// None at all: the right answer, the end token, is found first and would become the answer to everything. Many: a right
+// first number is a small part of the answer, and the few questions with large rewards would drown them.
+const COUNTS = ["1", "2", "3"];
+
 export default defineDataMap((row) => {
   const { prompt } = row as unknown as VerlRow;
-  return prompt[0]!.content.endsWith(",0") ? null : { prompt };
+  return COUNTS.includes(prompt[0]!.content.split(",").at(-1)!) ? { prompt } : null;
 });

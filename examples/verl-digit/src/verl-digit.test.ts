@@ -47,14 +47,14 @@ describe.skipIf(!existsSync(MODEL))("verl's digit completion (needs ../shared/da
     expect(first.run.codec.stopTokens).toEqual([0, 1, 2, 3]);
     // "8,3:9,4" and the separator that verl's template puts at the end.
     expect(first.run.codec.encodeChat([{ role: "user", content: "8,3:9,4" }])).toEqual([12, 14, 7, 15, 13, 14, 8, 0]);
-    // 78 of the 800 ask for no number.
-    expect(first.run.questions).toHaveLength(722);
-    expect(first.metrics["completions/max_length"]).toBeLessThanOrEqual(2);
+    // The others ask for none, or for more than three numbers.
+    expect(first.run.questions).toHaveLength(252);
+    expect(first.metrics["completions/max_length"]).toBe(1);
     expect(first.metrics["sampling/logp_difference_max"]).toBeLessThan(1e-4);
 
     const second = await oneStep("whole-answer.yaml", first.model);
     expect(second.run.questions).toHaveLength(800);
-    expect(second.metrics["completions/max_length"]).toBeGreaterThan(2);
+    expect(second.metrics["completions/max_length"]).toBeGreaterThan(1);
     expect(second.metrics.grad_norm).toBeGreaterThan(0);
   });
 });
