@@ -95,3 +95,29 @@ describe("a dry run on a Tinker server", () => {
     expect(code).toBe(2);
   });
 });
+
+describe("other commands on a Tinker server", () => {
+  it("sft --dry-run asks neither network nor key, and refuses what the server would ignore", async () => {
+    const pairs = { files: project.write("pairs.jsonl", '{"prompt":"1","response":"2"}\n'), format: "plain" };
+    const sft = (engine: object) => {
+      const config = { engine, tokenizer: { path: "model" }, data: pairs, steps: 1 };
+      return runCli(["sft", project.write("sft.yaml", stringify(config)), "--dry-run"]);
+    };
+    expect(await sft(ENGINE)).toMatchObject({ code: 0, stdout: expect.stringContaining("1 steps of 32 pairs") });
+    const refused = await sft({ ...ENGINE, dialect: "skyrl-jax" });
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining("maxGradNorm is 1, the server uses 0") });
+  });
+
+  it("eval says that a model directory cannot take the place of a model on a server", async () => {
+    const { code, stderr } = await runCli([
+      "eval",
+      write({}),
+      "--model",
+      project.path("model"),
+      "--files",
+      "data.jsonl",
+    ]);
+    expect(stderr).toContain("engine.type is tinker, which evaluates engine.baseModel on its server");
+    expect(code).toBe(2);
+  });
+});

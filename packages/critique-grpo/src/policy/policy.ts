@@ -124,6 +124,8 @@ export interface PolicyInfo {
     readonly reference: boolean;
     /** Sampling with weights older than the trainer's is well defined. */
     readonly staleSamplersSafe: boolean;
+    /** Training calls take effect in the order of the calls, so the next may be made before the last is awaited. */
+    readonly queuesCalls?: boolean;
   };
 }
 
@@ -152,8 +154,11 @@ export interface Policy {
     options?: { temperature?: number; signal?: AbortSignal },
   ): Promise<ForwardBackwardResult<S>>;
 
-  /** Clips, skips on a non-finite gradient, updates, clears the accumulator. */
-  optimizerStep(parameters: AdamWParameters): Promise<OptimizerStepResult>;
+  /**
+   * Clips, skips on a non-finite gradient, updates, clears the accumulator. `samplingNext`: the next call will sample, so
+   * a remote engine may prepare for it.
+   */
+  optimizerStep(parameters: AdamWParameters, options?: { samplingNext?: boolean }): Promise<OptimizerStepResult>;
 
   /** Exact training state into an existing directory; `loadState` continues bit for bit. */
   saveState(directory: string): Promise<void>;

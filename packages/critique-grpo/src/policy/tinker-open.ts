@@ -105,6 +105,7 @@ function describe(engine: TinkerEngineConfig, dialect: Dialect, contextLength: n
       fullFineTuning: engine.loraRank === 0,
       reference,
       staleSamplersSafe: dialect.samplers === "immutable",
+      queuesCalls: true,
     },
   };
 }

@@ -258,6 +258,43 @@ describe("the Tinker policy", () => {
     });
   });
 
+  it("queues gradient, step, sampler weights and the next gradient before the first result is there", async () => {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let holding = false;
+    const server = await start({ hold: () => (holding ? held : Promise.resolve()) });
+    await withPolicy(server, async (policy) => {
+      const sequence = { prompt: [1], response: [2] };
+      const push = () => ({ loss: 0, logprobGradient: Float32Array.of(1) });
+      await policy.forwardBackward([sequence], push);
+      holding = true;
+      let done = false;
+      const step = policy.optimizerStep({ ...SERVER_OPTIMIZER, learningRate: 1 }, { samplingNext: true });
+      const next = policy.forwardBackward([sequence], push);
+      void step.then(() => {
+        done = true;
+      });
+      const training = () => server.requests.filter((route) => /forward|optim|save/.test(route));
+      await vi.waitFor(() => expect(training()).toHaveLength(5));
+      expect(training().map((route) => route.replace("POST ", ""))).toEqual([
+        "forward_backward",
+        "forward_backward",
+        "optim_step",
+        "save_weights_for_sampler",
+        "forward_backward",
+      ]);
+      expect(done).toBe(false);
+      holding = false;
+      release();
+      await Promise.all([step, next]);
+      for (const { policyVersion } of await draw(policy, [request()])) expect(policyVersion).toBe(1);
+      expect(training().filter((route) => route.includes("save"))).toHaveLength(1);
+      await policy.optimizerStep({ ...SERVER_OPTIMIZER, learningRate: 1 });
+    });
+  });
+
   it("ends sampling when it is aborted", async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {

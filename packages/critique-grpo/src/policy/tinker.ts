@@ -51,8 +51,8 @@ export class TinkerPolicy implements Policy {
   #training: TrainingClient;
   /** The model has had a request: a state can no longer be loaded into it. */
   #used = false;
-  /** Samples the weights as they are; null once they have changed. */
-  #sampler: SamplingClient | null = null;
+  /** Samples the weights as they are, or soon will be; null once they have changed. */
+  #sampler: Promise<SamplingClient> | null = null;
   #reference: SamplingClient | null = null;
   /** Optimizer steps that changed the weights. */
   #version = 0;
@@ -150,7 +150,10 @@ export class TinkerPolicy implements Policy {
     return result;
   }
 
-  async optimizerStep(parameters: AdamWParameters): Promise<OptimizerStepResult> {
+  async optimizerStep(
+    parameters: AdamWParameters,
+    options: { samplingNext?: boolean } = {},
+  ): Promise<OptimizerStepResult> {
     const underWay = this.#underWay;
     this.#underWay = [];
     if (this.#skip) {
@@ -166,11 +169,14 @@ export class TinkerPolicy implements Policy {
     this.#used = true;
     this.#sampler = null;
     const adam = { learningRate, beta1, beta2, eps: epsilon, weightDecay, gradClipNorm: maxGradNorm };
-    // Queued behind the gradients without waiting for them: the server has both at hand.
+    // Queued behind the gradients without waiting for them: the server has all of it at hand.
     const step = this.#training.optimStep(adam);
+    if (options.samplingNext === true) this.#sampler = this.#saveSampler();
     const [{ metrics }] = await Promise.all([step, ...underWay]);
-    this.#version++;
-    return { gradNorm: gradNormOf(metrics), skipped: false };
+    // Our own server skips a step whose gradient is not finite, and says so.
+    const skipped = (metrics["skipped:max"] ?? 0) > 0;
+    if (!skipped) this.#version++;
+    return { gradNorm: gradNormOf(metrics), skipped };
   }
 
   /** The state stays on the server; the directory gets its path. */
@@ -254,12 +260,23 @@ export class TinkerPolicy implements Policy {
   async #currentSampler(): Promise<SamplingClient> {
     await this.#settle();
     this.#used = true;
-    if (this.#sampler === null) {
-      await this.#cleanUp;
-      this.#sampler = await this.#training.saveWeightsAndGetSamplingClient();
-      this.#cleanUp = this.#deleteOldSamplers();
+    this.#sampler ??= this.#saveSampler();
+    try {
+      return await this.#sampler;
+    } catch (error) {
+      this.#sampler = null;
+      throw error;
     }
-    return this.#sampler;
+  }
+
+  /** Queues the save at once. Awaited or not: a failure shows where the sampler is used. */
+  #saveSampler(): Promise<SamplingClient> {
+    const saved = this.#training.saveWeightsAndGetSamplingClient().then((sampler) => {
+      this.#cleanUp = this.#cleanUp.then(() => this.#deleteOldSamplers());
+      return sampler;
+    });
+    saved.catch(() => {});
+    return saved;
   }
 
   /** SkyRL keeps the file of every unnamed save: hundreds of megabytes a step. Only the newest is of use. */

@@ -6,7 +6,7 @@ import type { RunConfig } from "../config/schema.js";
 import type { Policy } from "../policy/policy.js";
 import type { TrainingGroup, TrainingSequence } from "../rollout/records.js";
 import type { Stopwatch } from "../rollout/stopwatch.js";
-import { UpdateStatistics } from "./update-statistics.js";
+import { type MiniBatchOutcome, UpdateStatistics } from "./update-statistics.js";
 
 export type UpdateConfig = Pick<RunConfig, "sampling" | "algorithm" | "optimizer" | "steps" | "miniBatches">;
 
@@ -28,22 +28,29 @@ export async function updatePolicy(
 ): Promise<UpdateStatistics> {
   const { config, policy, stopwatch } = context;
   const statistics = new UpdateStatistics();
-  for (const [index, miniBatch] of splitEvenly(groups, config.miniBatches).entries()) {
+  const outcomes: Promise<MiniBatchOutcome>[] = [];
+  const miniBatches = splitEvenly(groups, config.miniBatches);
+  const allSteps = config.steps * config.miniBatches;
+  for (const [index, miniBatch] of miniBatches.entries()) {
     const sequences = await withReference(trainingSequences(miniBatch, config), context);
     const settings = tokenLossSettings(sequences, config);
-    const learningRate = learningRateAt(
-      config.optimizer,
-      context.optimizerSteps + index,
-      config.steps * config.miniBatches,
-    );
+    const learningRate = learningRateAt(config.optimizer, context.optimizerSteps + index, allSteps);
+    const samplingNext = index === miniBatches.length - 1 && context.optimizerSteps + index + 1 < allSteps;
     await stopwatch.time("update", async () => {
       const options = { temperature: config.sampling.temperature };
       const result = await policy.forwardBackward(sequences, createTokenLoss(settings), options);
       const { beta1, beta2, epsilon, weightDecay, maxGradNorm } = config.optimizer;
-      const step = await policy.optimizerStep({ learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm });
-      statistics.add({ result, step, settings, learningRate, isFirst: index === 0 });
+      const parameters = { learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm };
+      const outcome = policy
+        .optimizerStep(parameters, { samplingNext })
+        .then((step) => ({ result, step, settings, learningRate, isFirst: index === 0 }));
+      outcomes.push(outcome);
+      // Its failure shows below; until then it is not an unhandled one.
+      outcome.catch(() => {});
+      if (policy.info.capabilities.queuesCalls !== true) await outcome;
     });
   }
+  for (const outcome of await stopwatch.time("update", () => Promise.all(outcomes))) statistics.add(outcome);
   return statistics;
 }
 

@@ -60,6 +60,7 @@ async function runEval(io: CliIo, argument: string, options: EvalOptions): Promi
     ...(options.limit === undefined ? [] : [`evaluation.limit=${options.limit}`]),
     ...(options.set ?? []),
   ];
+  if (model !== undefined) requireModelKey(file, options.set ?? []);
   const { config } = loadRunConfig({ file, overrides });
   if (config.evaluation.files === undefined) {
     throw new InputError(`${file}: evaluation.files names no questions; set it, or give --files`);
@@ -97,6 +98,15 @@ function evalTarget(argument: string, model: string | undefined): { file: string
     throw new InputError(`${argument}: this run has no exported model yet; finish it, or name one with --model`);
   }
   return { file, model: model ?? trained };
+}
+
+/** A model directory can only be put in the place of another one. */
+function requireModelKey(file: string, overrides: readonly string[]): void {
+  const { engine } = loadRunConfig({ file, overrides }).config;
+  if (engine.type === "embedded") return;
+  throw new InputError(
+    `${file}: engine.type is ${engine.type}, which evaluates engine.baseModel on its server and no model directory. An exported adapter has to be merged first (docs/distributed.md); the run's own evaluations are in evaluations.jsonl`,
+  );
 }
 
 function responseLines({ questions }: EvaluationResult): string {

@@ -3,10 +3,12 @@ import { stringify } from "yaml";
 import { InputError } from "../../config/errors.js";
 import { loadConfig } from "../../config/load.js";
 import { sftSchema } from "../../config/sft-schema.js";
+import { plannedTinkerInfo } from "../../policy/tinker-open.js";
 import { openConfiguredPolicy, tokenizerDirectoryOf } from "../../setup/prepare.js";
 import { encodePair, loadPairs } from "../../sft/pairs.js";
 import { sft } from "../../sft/sft.js";
 import { loadTextCodec } from "../../text/codec.js";
+import { checkOptimizer } from "../../trainer/check.js";
 import { type CliIo, EXIT } from "../io.js";
 import { formatCount } from "../output/format.js";
 import { createProgress } from "../output/progress.js";
@@ -46,13 +48,19 @@ async function runSft(io: CliIo, configArgument: string | undefined, options: Ru
     const tokenizerDirectory = tokenizerDirectoryOf(config);
     const codec = loadTextCodec(tokenizerDirectory);
     const pairs = (await loadPairs(config.data)).map((pair) => encodePair(codec, pair));
+    const plan = () =>
+      `\n${stringify(config)}\nPlan (nothing was started): ${formatCount(config.steps)} steps of ${formatCount(config.batchSize)} pairs into ${runDirectory}\n`;
+    if (options.dryRun && config.engine.type === "tinker") {
+      // Nothing is sent: neither network nor key is needed.
+      checkOptimizer(config.optimizer, plannedTinkerInfo(config.engine));
+      io.stdout.write(plan());
+      return EXIT.ok;
+    }
     progress.note(`${formatCount(pairs.length)} pairs; loading the model …`);
-    const policy = await openConfiguredPolicy(config);
+    const policy = await openConfiguredPolicy(config, (message) => progress.note(message));
     try {
       if (options.dryRun) {
-        io.stdout.write(
-          `\n${stringify(config)}\nPlan (nothing was started): ${formatCount(config.steps)} steps of ${formatCount(config.batchSize)} pairs into ${runDirectory}\n`,
-        );
+        io.stdout.write(plan());
         return EXIT.ok;
       }
       const result = await sft({
