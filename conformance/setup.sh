@@ -15,9 +15,9 @@ pip="$environment/bin/pip"
 # The configured index first (it may hold a local CPU build), then PyTorch's own CPU index.
 "$pip" install --quiet "$(grep '^torch==' "$requirements")" >&2 2> >(grep -v '^WARNING: Location' >&2) \
   || "$pip" install --quiet --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' "$requirements")" >&2
-before="$("$environment/bin/python" -c 'import torch; print(torch.__version__)')"
+before="$("$environment/bin/python" -W ignore -c 'import torch; print(torch.__version__)')"
 "$pip" install --quiet -r "$requirements" >&2 2> >(grep -v '^WARNING: Location' >&2)
-after="$("$environment/bin/python" -c 'import torch; print(torch.__version__)')"
+after="$("$environment/bin/python" -W ignore -c 'import torch; print(torch.__version__)')"
 if [ "$before" != "$after" ]; then
   echo "setup.sh: installing the other requirements replaced torch $before by $after" >&2
   exit 1
