@@ -7,6 +7,7 @@ import { evalCommand } from "./commands/eval.js";
 import { presetsCommand } from "./commands/presets.js";
 import { sampleCommand } from "./commands/sample.js";
 import { schemaCommand } from "./commands/schema.js";
+import { serveCommand } from "./commands/serve.js";
 import { sftCommand } from "./commands/sft.js";
 import { trainCommand } from "./commands/train.js";
 import { verifyCommand } from "./commands/verify.js";
@@ -42,6 +43,7 @@ export async function main(argv: readonly string[], io: CliIo = processIo()): Pr
     sftCommand,
     sampleCommand,
     evalCommand,
+    serveCommand,
     verifyCommand,
     doctorCommand,
     presetsCommand,

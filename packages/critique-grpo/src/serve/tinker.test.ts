@@ -1,0 +1,345 @@
+/** Our Tinker client against the server with a real model. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { request as httpRequest } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  type Datum,
+  float32Tensor,
+  int64Tensor,
+  ServiceClient,
+  type TrainingClient,
+  textInput,
+} from "@critique-grpo/tinker";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { unpackArchive } from "../policy/tinker-archive.js";
+import { verifyExport } from "../policy/tinker-export.js";
+import { writeServedModel } from "../testing/serve-fixture.js";
+import { type RunningServer, startServer } from "./index.js";
+
+let folder: string;
+let server: RunningServer;
+let client: ServiceClient;
+
+const connect = (apiKey = server.apiKey) =>
+  ServiceClient.connect({ baseUrl: server.url, apiKey, env: {}, retry: { initialDelayMs: 5, maxDelayMs: 20 } });
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "serve-test-"));
+  await writeServedModel(join(folder, "tiny"));
+  server = await startServer({
+    model: join(folder, "tiny"),
+    checkpoints: join(folder, "saved"),
+    threads: 1,
+    maxModels: 3,
+    sessionTimeoutMs: 300,
+  });
+  client = await connect();
+});
+afterAll(async () => {
+  await client?.close();
+  await server?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const bytes = (text: string): number[] => [...Buffer.from(text)];
+const END = 257;
+
+function supervised(prompt: string, answer: string): Datum {
+  const tokens = [...bytes(prompt), ...bytes(answer), END];
+  const targets = tokens.slice(1);
+  return {
+    modelInput: textInput(tokens.slice(0, -1)),
+    lossFnInputs: {
+      target_tokens: int64Tensor(targets),
+      weights: float32Tensor(targets.map((_, i) => (i >= prompt.length - 1 ? 1 : 0))),
+    },
+  };
+}
+const lesson = [supervised("1+1=", "2"), supervised("2+2=", "4")];
+
+async function create(): Promise<TrainingClient> {
+  return client.createTrainingClient({ baseModel: server.modelName, loraRank: 8 });
+}
+
+async function train(training: TrainingClient, steps: number): Promise<number[]> {
+  const losses: number[] = [];
+  for (let step = 0; step < steps; step++) {
+    // The pair is submitted without awaiting, as the service's own recipes do.
+    const pass = training.forwardBackward(lesson, "cross_entropy");
+    const applied = training.optimStep({ learningRate: 1e-2 });
+    losses.push((await pass).metrics["loss:sum"]!);
+    await applied;
+  }
+  return losses;
+}
+
+async function logprobsOf(training: TrainingClient): Promise<number[]> {
+  const { lossFnOutputs } = await training.forward(lesson, "cross_entropy");
+  return lossFnOutputs.flatMap((output) => Array.from(output.logprobs!.data));
+}
+
+describe("training", () => {
+  it("says that it is full fine-tuning", async () => {
+    const training = await create();
+    expect(await training.getInfo()).toMatchObject({ isLora: false });
+    const answer = await raw("GET", "/api/v1/get_server_capabilities");
+    expect(answer.json).toMatchObject({
+      supported_models: [{ model_name: "tiny", max_context_length: 128, fine_tuning: ["full"], lora: false }],
+    });
+    await training.unload();
+  });
+
+  it("a supervised loop's loss falls, and a saved state goes on with the same logprobs", async () => {
+    const training = await create();
+    const losses = await train(training, 6);
+    expect(losses.at(-1)).toBeLessThan(losses[0]! * 0.8);
+    const path = await training.saveState("after-6");
+    const before = await logprobsOf(training);
+    const resumed = await client.createTrainingClientFromState(path);
+    expect(await logprobsOf(resumed)).toEqual(before);
+    // With the optimizer's moments: the next steps are the same too.
+    const onward = await train(training, 2);
+    await expect(train(resumed, 2)).resolves.toEqual(onward);
+    expect(await logprobsOf(resumed)).toEqual(await logprobsOf(training));
+    await Promise.all([training.unload(), resumed.unload()]);
+  });
+
+  it("the sampler's logprobs are the trainer's, also of weights that were trained on since", async () => {
+    const training = await create();
+    await train(training, 2);
+    const sampler = await training.saveWeightsAndGetSamplingClient();
+    const prompt = bytes("1+1=");
+    const request = { prompt, numSamples: 3, samplingParams: { maxTokens: 5, seed: 7, stop: [END] } };
+    const drawn = await sampler.sample(request);
+    const scored = await training.forward(
+      drawn.sequences.map(({ tokens }) => {
+        const all = [...prompt, ...tokens];
+        return {
+          modelInput: textInput(all.slice(0, -1)),
+          lossFnInputs: { target_tokens: int64Tensor(all.slice(1)) },
+        };
+      }),
+      "cross_entropy",
+    );
+    for (const [i, sequence] of drawn.sequences.entries()) {
+      const trained = Array.from(scored.lossFnOutputs[i]!.logprobs!.data).slice(prompt.length - 1);
+      for (const [t, logprob] of trained.entries()) expect(logprob).toBeCloseTo(sequence.logprobs![t]!, 4);
+    }
+    await train(training, 2);
+    const again = await sampler.sample({ ...request, samplingParams: { ...request.samplingParams } });
+    expect(again.sequences.map(({ tokens }) => [...tokens])).toEqual(drawn.sequences.map(({ tokens }) => [...tokens]));
+    const promptLogprobs = await sampler.computeLogprobs(prompt);
+    expect(promptLogprobs).toHaveLength(prompt.length);
+    expect(promptLogprobs[0]).toBeNull();
+    await training.unload();
+  });
+
+  it("targets that are not the next input token have their own gradient", async () => {
+    const training = await create();
+    const [a, b, c, d] = bytes("abcd") as [number, number, number, number];
+    const datum = (input: number[], targets: number[], weights: number[]): Datum => ({
+      modelInput: textInput(input),
+      lossFnInputs: { target_tokens: int64Tensor(targets), weights: float32Tensor(weights) },
+    });
+    const { lossFnOutputs: together } = await training.forwardBackward(
+      [datum([a, b, c], [d, c, d], [1, 0, 1])],
+      "cross_entropy",
+    );
+    const { metrics: first } = await training.optimStep({ learningRate: 0 });
+    const { lossFnOutputs: apart } = await training.forwardBackward(
+      [datum([a], [d], [1]), datum([a, b, c], [b, c, d], [0, 0, 1])],
+      "cross_entropy",
+    );
+    const { metrics: second } = await training.optimStep({ learningRate: 0 });
+    const at = (output: (typeof apart)[number], position: number) => output.logprobs!.data[position]!;
+    expect(at(together[0]!, 0)).toBeCloseTo(at(apart[0]!, 0), 5);
+    expect(at(together[0]!, 2)).toBeCloseTo(at(apart[1]!, 2), 5);
+    expect(first["grad_norm:mean"]).toBeCloseTo(second["grad_norm:mean"]!, 4);
+    await training.unload();
+  });
+
+  it("losses are sums: two calls add up to one", async () => {
+    const training = await create();
+    const one = await training.forwardBackward(lesson, "cross_entropy");
+    const { metrics: whole } = await training.optimStep({ learningRate: 0 });
+    const parts = await Promise.all(lesson.map((datum) => training.forwardBackward([datum], "cross_entropy")));
+    const { metrics: summed } = await training.optimStep({ learningRate: 0 });
+    const total = parts.reduce((sum, part) => sum + part.metrics["loss:sum"]!, 0);
+    expect(total).toBeCloseTo(one.metrics["loss:sum"]!, 4);
+    expect(summed["grad_norm:mean"]).toBeCloseTo(whole["grad_norm:mean"]!, 4);
+    await training.unload();
+  });
+
+  it.each(["importance_sampling", "ppo", "cispo", "dro"])("%s raises the logprob of what has an advantage", async (loss) => {
+    const training = await create();
+    const before = await logprobsOf(training);
+    const data = lesson.map(({ modelInput, lossFnInputs: { target_tokens, weights } }, i) => {
+      const length = target_tokens!.data.length;
+      const logprobs = before.slice(i * length, (i + 1) * length);
+      return {
+        modelInput,
+        lossFnInputs: { target_tokens: target_tokens!, logprobs: float32Tensor(logprobs), advantages: weights! },
+      };
+    });
+    await training.forwardBackward(data, loss);
+    await training.optimStep({ learningRate: 1e-3 });
+    const after = await logprobsOf(training);
+    const gain = after.reduce((sum, value, i) => {
+      const weight = lesson.flatMap((datum) => Array.from(datum.lossFnInputs.weights!.data))[i]!;
+      return sum + weight * (value - before[i]!);
+    }, 0);
+    expect(gain).toBeGreaterThan(0);
+    await training.unload();
+  });
+
+  it("a wrong datum fails alone and says where it is wrong", async () => {
+    const training = await create();
+    const wrong = { ...lesson[0]!, lossFnInputs: { ...lesson[0]!.lossFnInputs, mask: float32Tensor([1]) } };
+    const sent = await raw("POST", "/api/v1/forward_backward", {
+      model_id: training.modelId,
+      seq_id: 1,
+      forward_backward_input: {
+        loss_fn: "cross_entropy",
+        data: [
+          {
+            model_input: { chunks: [{ type: "encoded_text", tokens: [1, 2] }] },
+            loss_fn_inputs: { target_tokens: { data: [2, 3], dtype: "int64" }, mask: { data: [1, 1], dtype: "float32" } },
+          },
+        ],
+      },
+    });
+    const failed = await raw("POST", "/api/v1/retrieve_future", { request_id: sent.json.request_id });
+    expect(wrong).toBeDefined();
+    expect(failed.json).toEqual({
+      error: 'data[0].loss_fn_inputs: cross_entropy takes target_tokens, weights; not "mask"',
+      category: "user",
+    });
+    await training.unload();
+  });
+});
+
+describe("requests", () => {
+  it("run in the order of their sequence ids, each once", async () => {
+    const training = await create();
+    const step = (seqId: number, rate: number) => ({
+      model_id: training.modelId,
+      seq_id: seqId,
+      adam_params: { learning_rate: rate },
+      type: "optim_step",
+    });
+    const second = await raw("POST", "/api/v1/optim_step", step(2, 0.1));
+    const first = await raw("POST", "/api/v1/optim_step", step(1, 0.2));
+    const repeated = await raw("POST", "/api/v1/optim_step", step(2, 0.1));
+    expect(repeated.json.request_id).toBe(second.json.request_id);
+    const other = await raw("POST", "/api/v1/optim_step", step(2, 0.3));
+    expect(other.status).toBe(409);
+    for (const { json } of [first, second]) {
+      const result = await raw("POST", "/api/v1/retrieve_future", { request_id: json.request_id });
+      expect(result.json).toMatchObject({ metrics: { "grad_norm:mean": 0 } });
+    }
+    await training.unload();
+  });
+
+  it("more models than fit are refused while the others are in use, and take the place of silent ones", async () => {
+    const models = [await create(), await create(), await create()];
+    await expect(create()).rejects.toThrow("3 models are in memory and in use");
+    await models[0]!.unload();
+    const fourth = await create();
+    await Promise.all([...models.slice(1), fourth].map((model) => model.unload()));
+  });
+
+  it("load_weights comes first or not at all", async () => {
+    const training = await create();
+    const path = await training.saveState("own");
+    await expect(training.loadState(path)).rejects.toThrow("first request");
+    await training.unload();
+  });
+});
+
+describe("checkpoints", () => {
+  it("are listed, downloaded, deleted", async () => {
+    const training = await create();
+    const { path } = await training.saveWeightsForSampler("final");
+    const archive = join(folder, "final.tar.gz");
+    await client.rest.downloadArchive(path!, archive);
+    const target = await mkdtemp(join(folder, "unpacked-"));
+    const files = await unpackArchive(archive, target);
+    expect(await verifyExport(target, files)).toBe("model");
+    expect(files.map(({ name }) => name)).toContain("tokenizer.json");
+    const list = `/api/v1/training_runs/${encodeURIComponent(training.modelId)}/checkpoints`;
+    const listed = await raw("GET", list);
+    expect(listed.json.checkpoints).toMatchObject([{ checkpoint_id: "sampler_weights/final", tinker_path: path }]);
+    expect((await raw("DELETE", `${list}/sampler_weights/final`)).status).toBe(204);
+    expect((await raw("GET", list)).json.checkpoints).toEqual([]);
+    await training.unload();
+  });
+
+  it.each(["..", "../../escape", "a/b", ".hidden", ""])("cannot be called %j", async (name) => {
+    const training = await create();
+    const sent = await raw("POST", "/api/v1/save_weights", { model_id: training.modelId, seq_id: 1, path: name });
+    if (sent.status === 200) {
+      const failed = await raw("POST", "/api/v1/retrieve_future", { request_id: sent.json.request_id });
+      expect(failed.json).toMatchObject({ category: "user" });
+    } else expect(sent.status).toBe(400);
+    const run = encodeURIComponent(training.modelId);
+    const reached = await raw("GET", `/api/v1/training_runs/${run}/checkpoints/weights/${encodeURIComponent(`../${name}`)}/archive`);
+    expect(reached.status).toBe(400);
+    await training.unload();
+  });
+
+  it("links of archives cannot be made up", async () => {
+    const made = new URLSearchParams({ path: "tinker://x/weights/y", expires: "99999999999999", signature: "0" });
+    expect((await raw("GET", `/archives?${made}`)).status).toBe(403);
+  });
+});
+
+describe("access", () => {
+  it("needs the key", async () => {
+    await expect(connect("tml-wrong")).rejects.toThrow(/401|API key|credential/i);
+    expect((await raw("GET", "/v1/models", undefined, { authorization: "Bearer tml-wrong" })).status).toBe(401);
+    expect((await raw("GET", "/v1/models", undefined, { authorization: "" })).status).toBe(401);
+  });
+
+  it("refuses a foreign Host, even with the key", async () => {
+    const answer = await raw("GET", "/v1/models", undefined, { host: "evil.example" });
+    expect(answer.status).toBe(421);
+  });
+
+  it("limits the body", async () => {
+    const small = await startServer({ model: join(folder, "tiny"), threads: 1, maxBodyBytes: 100 });
+    const body = Buffer.from(JSON.stringify({ tags: ["x".repeat(200)] }));
+    const answer = await fetch(`${small.url}/api/v1/create_session`, {
+      method: "POST",
+      headers: { "x-api-key": small.apiKey },
+      body,
+    });
+    expect(answer.status).toBe(413);
+    await answer.body?.cancel();
+    await small.close();
+  });
+});
+
+interface RawAnswer {
+  readonly status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: any JSON, looked at by matchers
+  readonly json: any;
+}
+
+/** A request as it is, with any Host. */
+function raw(method: string, path: string, body?: object, headers: Record<string, string> = {}): Promise<RawAnswer> {
+  const { hostname, port } = new URL(server.url);
+  return new Promise((resolve, reject) => {
+    const options = { hostname, port, method, path, headers: { authorization: `Bearer ${server.apiKey}`, ...headers } };
+    const request = httpRequest(options, (response) => {
+      const parts: Buffer[] = [];
+      response.on("data", (part: Buffer) => parts.push(part));
+      response.on("end", () => {
+        const text = Buffer.concat(parts).toString("utf8");
+        resolve({ status: response.statusCode ?? 0, json: text === "" ? undefined : JSON.parse(text) });
+      });
+    });
+    request.on("error", reject);
+    request.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
