@@ -41,7 +41,6 @@ export async function trainWarmUp(task: WarmUpTask): Promise<WarmUpResult> {
   const policy = await openPolicy({
     type: "embedded",
     model: { config: join(fresh, "config.json"), seed },
-    microBatchTokens: 8192,
   });
   try {
     const examinee: Examinee = { policy, codec, score, signal };

@@ -30,8 +30,10 @@ export const engineSchema = z.discriminatedUnion("type", [
     microBatchTokens: z
       .int()
       .min(1)
-      .default(8192)
-      .describe("Tokens in one forward/backward pass; bounds memory, never changes the result beyond rounding"),
+      .optional()
+      .describe(
+        "Tokens in one forward/backward pass; bounds memory, never changes the result beyond rounding. Default: what is fastest, about 1,000",
+      ),
   }),
   z.strictObject({
     type: z.literal("tinker"),

@@ -28,14 +28,14 @@ const VERSION_FILE = "policy.json";
 export class EmbeddedPolicy implements Policy {
   readonly info: PolicyInfo;
   readonly #model: LanguageModel;
-  readonly #microBatchTokens: number;
+  readonly #microBatchTokens: number | undefined;
   #reference: FrozenModel | null = null;
   /** Optimizer steps that changed the weights. */
   #version = 0;
   /** The weights are no longer those the policy was opened with. */
   #changed = false;
 
-  constructor(model: LanguageModel, name: string, microBatchTokens: number) {
+  constructor(model: LanguageModel, name: string, microBatchTokens?: number) {
     const { device, contextLength, parameterCount, vocabularySize, eosTokenIds } = model.info;
     this.#model = model;
     this.#microBatchTokens = microBatchTokens;
@@ -124,7 +124,7 @@ export class EmbeddedPolicy implements Policy {
   }
 
   #passOptions(options: PassOptions) {
-    return { ...options, microBatchTokens: this.#microBatchTokens };
+    return this.#microBatchTokens === undefined ? options : { ...options, microBatchTokens: this.#microBatchTokens };
   }
 }
 

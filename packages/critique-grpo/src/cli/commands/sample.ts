@@ -64,7 +64,6 @@ async function runSample(io: CliIo, prompts: readonly string[], options: SampleO
     engine: {
       type: "embedded",
       model: options.model,
-      microBatchTokens: 8192,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
     },
   });
