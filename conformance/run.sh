@@ -1,9 +1,42 @@
 #!/usr/bin/env bash
-# Live check of the engine against PyTorch and transformers on fresh random models. Arguments go to live.py:
-#   bash conformance/run.sh [--seeds 2] [--seed N] [--architecture NAME] [--keep DIRECTORY]
-# Needs npm ci; builds the packages and the Python environment itself.
+# Live checks against real peers. Each builds the packages and its own Python environment under .venv/.
+#   npm run conformance                      the engine against PyTorch and transformers (arguments go to live.py:
+#                                            [--seeds 2] [--seed N] [--architecture NAME] [--keep DIRECTORY])
+#   npm run conformance -- math-verify       the verifier beside Python's Math-Verify
+#   npm run conformance -- tinker-wire       our wire format against the official tinker SDK's
+#   npm run conformance -- tinker-sdk        the official tinker SDK trains on `critique-grpo serve`
+#   npm run conformance -- skyrl             our Tinker client against a real SkyRL server (minutes)
+#   npm run conformance -- all
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-npx tsc -b packages/engine
-bash conformance/setup.sh
-exec .venv/torch/bin/python conformance/transformers/live.py "$@"
+npx tsc -b
+
+run() {
+  local name=$1
+  shift
+  case "$name" in
+    engine)
+      bash conformance/setup.sh
+      .venv/torch/bin/python conformance/transformers/live.py "$@"
+      ;;
+    math-verify) bash conformance/math-verify/run.sh "$@" ;;
+    tinker-wire) node conformance/tinker-sdk/wire.mjs "$@" ;;
+    tinker-sdk) bash conformance/tinker-sdk/run.sh "$@" ;;
+    skyrl) node conformance/skyrl/run.mjs "$@" ;;
+    all)
+      for each in engine math-verify tinker-wire tinker-sdk skyrl; do
+        echo "== $each"
+        run "$each"
+      done
+      ;;
+    *)
+      echo "There is no conformance check called \"$name\"; there are engine, math-verify, tinker-wire, tinker-sdk, skyrl, all." >&2
+      exit 2
+      ;;
+  esac
+}
+
+case "${1:-}" in
+  "" | --*) run engine "$@" ;;
+  *) run "$@" ;;
+esac
