@@ -44,6 +44,17 @@ describe("unpacking an archive", () => {
     expect(readFileSync(join(directory, "weights/a.bin"))).toEqual(Buffer.alloc(1300, 7));
   });
 
+  it("takes the directory / for the archive's own root, as SkyRL means it, but no file", async () => {
+    const { files } = await unpack(
+      tar([
+        { name: "/", type: "5" },
+        { name: "a", content: "1" },
+      ]),
+    );
+    expect(files).toEqual([{ name: "a", bytes: 1 }]);
+    await refused([{ name: "/", content: "x" }]).toThrow("absolute");
+  });
+
   it("reads long names of pax and GNU archives", async () => {
     const long = `${"d".repeat(90)}/${"e".repeat(90)}`;
     const { files } = await unpack(

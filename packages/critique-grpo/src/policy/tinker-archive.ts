@@ -68,7 +68,9 @@ export async function unpackArchive(
         }
         continue;
       }
-      const name = safeName(longName ?? ustarName(header), fail);
+      const given = longName ?? ustarName(header);
+      // SkyRL's archives begin with the directory "/", which stands for their own root.
+      const name = type === "5" && given === "/" ? "" : safeName(given, fail);
       longName = undefined;
       longSize = undefined;
       if (++entries > maxEntries) fail(`more than ${maxEntries} entries`);
