@@ -12,7 +12,7 @@ export interface Options {
 export const USAGE = `Usage: npm run quickstart -- [options]
 
 A model of 0.4 million parameters learns to carry in addition: Dr. GRPO (reward alone) and Critique-GRPO (reward and the
-words of a critic) from the same warm-up, with as many sampled tokens.
+words of a critic) from the same warm-up, with no more sampled tokens than Dr. GRPO.
 
   --seeds LIST   seeds, comma-separated (default 1,2,3); each has its own model, questions and samples
   --out DIR      new directory for everything that is written (default runs/quickstart, then -2, -3, …)
