@@ -32,7 +32,6 @@ beforeAll(async () => {
     checkpoints: join(folder, "saved"),
     threads: 1,
     maxModels: 3,
-    sessionTimeoutMs: 300,
   });
   client = await connect();
 });
@@ -82,7 +81,7 @@ async function logprobsOf(training: TrainingClient): Promise<number[]> {
 describe("training", () => {
   it("says that it is full fine-tuning", async () => {
     const training = await create();
-    expect(await training.getInfo()).toMatchObject({ isLora: false });
+    expect((await training.getInfo()).loraRank).toBeUndefined();
     const answer = await raw("GET", "/api/v1/get_server_capabilities");
     expect(answer.json).toMatchObject({
       supported_models: [{ model_name: "tiny", max_context_length: 128, fine_tuning: ["full"], lora: false }],
@@ -117,7 +116,10 @@ describe("training", () => {
         const all = [...prompt, ...tokens];
         return {
           modelInput: textInput(all.slice(0, -1)),
-          lossFnInputs: { target_tokens: int64Tensor(all.slice(1)) },
+          lossFnInputs: {
+            target_tokens: int64Tensor(all.slice(1)),
+            weights: float32Tensor(new Float32Array(all.length - 1)),
+          },
         };
       }),
       "cross_entropy",
@@ -127,7 +129,7 @@ describe("training", () => {
       for (const [t, logprob] of trained.entries()) expect(logprob).toBeCloseTo(sequence.logprobs![t]!, 4);
     }
     await train(training, 2);
-    const again = await sampler.sample({ ...request, samplingParams: { ...request.samplingParams } });
+    const again = await sampler.sample(request);
     expect(again.sequences.map(({ tokens }) => [...tokens])).toEqual(drawn.sequences.map(({ tokens }) => [...tokens]));
     const promptLogprobs = await sampler.computeLogprobs(prompt);
     expect(promptLogprobs).toHaveLength(prompt.length);
@@ -171,31 +173,33 @@ describe("training", () => {
     await training.unload();
   });
 
-  it.each(["importance_sampling", "ppo", "cispo", "dro"])("%s raises the logprob of what has an advantage", async (loss) => {
-    const training = await create();
-    const before = await logprobsOf(training);
-    const data = lesson.map(({ modelInput, lossFnInputs: { target_tokens, weights } }, i) => {
-      const length = target_tokens!.data.length;
-      const logprobs = before.slice(i * length, (i + 1) * length);
-      return {
-        modelInput,
-        lossFnInputs: { target_tokens: target_tokens!, logprobs: float32Tensor(logprobs), advantages: weights! },
-      };
-    });
-    await training.forwardBackward(data, loss);
-    await training.optimStep({ learningRate: 1e-3 });
-    const after = await logprobsOf(training);
-    const gain = after.reduce((sum, value, i) => {
-      const weight = lesson.flatMap((datum) => Array.from(datum.lossFnInputs.weights!.data))[i]!;
-      return sum + weight * (value - before[i]!);
-    }, 0);
-    expect(gain).toBeGreaterThan(0);
-    await training.unload();
-  });
+  it.each(["importance_sampling", "ppo", "cispo", "dro"])(
+    "%s raises the logprob of what has an advantage",
+    async (loss) => {
+      const training = await create();
+      const before = await logprobsOf(training);
+      const data = lesson.map(({ modelInput, lossFnInputs: { target_tokens, weights } }, i) => {
+        const length = target_tokens!.data.length;
+        const logprobs = before.slice(i * length, (i + 1) * length);
+        return {
+          modelInput,
+          lossFnInputs: { target_tokens: target_tokens!, logprobs: float32Tensor(logprobs), advantages: weights! },
+        };
+      });
+      await training.forwardBackward(data, loss);
+      await training.optimStep({ learningRate: 1e-3 });
+      const after = await logprobsOf(training);
+      const gain = after.reduce((sum, value, i) => {
+        const weight = lesson.flatMap((datum) => Array.from(datum.lossFnInputs.weights!.data))[i]!;
+        return sum + weight * (value - before[i]!);
+      }, 0);
+      expect(gain).toBeGreaterThan(0);
+      await training.unload();
+    },
+  );
 
   it("a wrong datum fails alone and says where it is wrong", async () => {
     const training = await create();
-    const wrong = { ...lesson[0]!, lossFnInputs: { ...lesson[0]!.lossFnInputs, mask: float32Tensor([1]) } };
     const sent = await raw("POST", "/api/v1/forward_backward", {
       model_id: training.modelId,
       seq_id: 1,
@@ -204,13 +208,15 @@ describe("training", () => {
         data: [
           {
             model_input: { chunks: [{ type: "encoded_text", tokens: [1, 2] }] },
-            loss_fn_inputs: { target_tokens: { data: [2, 3], dtype: "int64" }, mask: { data: [1, 1], dtype: "float32" } },
+            loss_fn_inputs: {
+              target_tokens: { data: [2, 3], dtype: "int64" },
+              mask: { data: [1, 1], dtype: "float32" },
+            },
           },
         ],
       },
     });
     const failed = await raw("POST", "/api/v1/retrieve_future", { request_id: sent.json.request_id });
-    expect(wrong).toBeDefined();
     expect(failed.json).toEqual({
       error: 'data[0].loss_fn_inputs: cross_entropy takes target_tokens, weights; not "mask"',
       category: "user",
@@ -242,11 +248,21 @@ describe("requests", () => {
   });
 
   it("more models than fit are refused while the others are in use, and take the place of silent ones", async () => {
-    const models = [await create(), await create(), await create()];
-    await expect(create()).rejects.toThrow("3 models are in memory and in use");
-    await models[0]!.unload();
-    const fourth = await create();
-    await Promise.all([...models.slice(1), fourth].map((model) => model.unload()));
+    const small = await startServer({ model: join(folder, "tiny"), threads: 1, maxModels: 1, sessionTimeoutMs: 300 });
+    const post = (path: string, body: object) => raw("POST", `/api/v1/${path}`, body, {}, small);
+    const newSession = async () => (await post("create_session", { tags: [] })).json.session_id as string;
+    const newModel = async (session_id: string) => {
+      const { json } = await post("create_model", { session_id, model_seq_id: 0, base_model: "tiny" });
+      return (await post("retrieve_future", { request_id: json.request_id })).json;
+    };
+    const [living, other] = [await newSession(), await newSession()];
+    const { model_id } = await newModel(living);
+    const heartbeat = setInterval(() => void post("session_heartbeat", { session_id: living }), 30);
+    expect(await newModel(other)).toMatchObject({ error: expect.stringContaining("in memory and in use") });
+    clearInterval(heartbeat);
+    expect(await newModel(await newSession())).toMatchObject({ type: "create_model" });
+    expect((await post("get_info", { model_id })).status).toBe(404);
+    await small.close();
   });
 
   it("load_weights comes first or not at all", async () => {
@@ -283,7 +299,10 @@ describe("checkpoints", () => {
       expect(failed.json).toMatchObject({ category: "user" });
     } else expect(sent.status).toBe(400);
     const run = encodeURIComponent(training.modelId);
-    const reached = await raw("GET", `/api/v1/training_runs/${run}/checkpoints/weights/${encodeURIComponent(`../${name}`)}/archive`);
+    const reached = await raw(
+      "GET",
+      `/api/v1/training_runs/${run}/checkpoints/weights/${encodeURIComponent(`../${name}`)}/archive`,
+    );
     expect(reached.status).toBe(400);
     await training.unload();
   });
@@ -327,10 +346,16 @@ interface RawAnswer {
 }
 
 /** A request as it is, with any Host. */
-function raw(method: string, path: string, body?: object, headers: Record<string, string> = {}): Promise<RawAnswer> {
-  const { hostname, port } = new URL(server.url);
+function raw(
+  method: string,
+  path: string,
+  body?: object,
+  headers: Record<string, string> = {},
+  { url, apiKey } = server,
+): Promise<RawAnswer> {
+  const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
-    const options = { hostname, port, method, path, headers: { authorization: `Bearer ${server.apiKey}`, ...headers } };
+    const options = { hostname, port, method, path, headers: { authorization: `Bearer ${apiKey}`, ...headers } };
     const request = httpRequest(options, (response) => {
       const parts: Buffer[] = [];
       response.on("data", (part: Buffer) => parts.push(part));
