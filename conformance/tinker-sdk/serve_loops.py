@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import pathlib
 import sys
 
 import httpx
@@ -67,19 +68,25 @@ onward = [logprobs_of(client.forward(lesson, "cross_entropy").result()) for clie
 check("the next optimizer step is identical too", np.array_equal(*onward))
 
 
-def custom(data, logprobs):
-    """A pure-Python loss is torch's business; without torch this check is left out."""
-    loss = -sum(lp.sum() for lp in logprobs)
-    return loss, {"custom": float(loss)}
-
-
+# A loss of the client's own (the SDK needs torch for it): written out, cross entropy has the built-in's gradient.
+torch_folder = pathlib.Path(__file__).parents[2] / ".venv" / "torch" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+sys.path.append(str(torch_folder))
 try:
-    import torch  # noqa: F401
+    import torch
 
-    result = training.forward_backward_custom(lesson, custom).result()
-    check("forward_backward_custom", "custom" in result.metrics, str(result.metrics))
+    def written_out(data, logprobs):
+        weights = [torch.tensor(datum.loss_fn_inputs["weights"].tolist()) for datum in data]
+        loss = -sum((w * lp).sum() for w, lp in zip(weights, logprobs))
+        return loss, {"custom": float(loss)}
+
+    built_in = training.forward_backward(lesson, "cross_entropy").result().metrics["loss:sum"]
+    expected = training.optim_step(types.AdamParams(learning_rate=0)).result().metrics["grad_norm:mean"]
+    custom = training.forward_backward_custom(lesson, written_out).result().metrics["custom"]
+    norm = training.optim_step(types.AdamParams(learning_rate=0)).result().metrics["grad_norm:mean"]
+    check("forward_backward_custom has the built-in loss's value", abs(custom - built_in) < 1e-3, f"{custom:.5f}")
+    check("and its gradient", abs(norm / expected - 1) < 1e-4, f"norm {norm:.5f}, {expected:.5f} expected")
 except ImportError:
-    print("skip forward_backward_custom: the SDK needs torch for it")
+    print("skip forward_backward_custom: needs torch (bash conformance/setup.sh)")
 
 # Reinforcement learning: sample groups, score, centre, importance sampling; as recipes/rl_loop.py.
 PROMPT = list(b"Say a:")

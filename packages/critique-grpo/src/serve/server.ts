@@ -70,15 +70,15 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     options.tokenizer ??
     (directory !== undefined && existsSync(join(directory, "tokenizer.json")) ? directory : undefined);
   const codec = tokenizer === undefined ? null : loadTextCodec(tokenizer);
-  const temporary =
-    options.checkpoints === undefined ? await mkdtemp(join(tmpdir(), "critique-grpo-serve-")) : undefined;
-  const store = await CheckpointStore.open(resolve(options.checkpoints ?? temporary!), tokenizer);
   const { threads, contextLength, host: hostName = "127.0.0.1" } = options;
   const host = await ModelHost.open({
     source,
     load: { ...(threads === undefined ? {} : { threads }), ...(contextLength === undefined ? {} : { contextLength }) },
     maxSamplers: options.maxSamplers ?? 1,
   });
+  const temporary =
+    options.checkpoints === undefined ? await mkdtemp(join(tmpdir(), "critique-grpo-serve-")) : undefined;
+  const store = await CheckpointStore.open(resolve(options.checkpoints ?? temporary!), tokenizer);
   const service = new TinkerService(
     {
       modelName,
@@ -106,6 +106,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     await server.listen(hostName, options.port ?? 0);
   } catch (error) {
     await service.close();
+    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
     throw error;
   }
   return {

@@ -247,6 +247,21 @@ describe("requests", () => {
     await training.unload();
   });
 
+  it("a request whose predecessor never comes is not carried out, and says so", async () => {
+    const impatient = await startServer({ model: join(folder, "tiny"), threads: 1, gapTimeoutMs: 50 });
+    const post = (path: string, body: object) => raw("POST", `/api/v1/${path}`, body, {}, impatient);
+    const result = async (path: string, body: object) => {
+      const { json } = await post(path, body);
+      return (await post("retrieve_future", { request_id: json.request_id })).json;
+    };
+    const { session_id } = (await post("create_session", { tags: [] })).json;
+    const { model_id } = await result("create_model", { session_id, model_seq_id: 0, base_model: "tiny" });
+    const step = (seq_id: number) => result("optim_step", { model_id, seq_id, adam_params: { learning_rate: 0 } });
+    expect(await step(2)).toEqual({ error: "seq_id 1 never arrived, so 2 was not carried out", category: "user" });
+    expect(await step(3)).toMatchObject({ metrics: {} });
+    await impatient.close();
+  });
+
   it("more models than fit are refused while the others are in use, and take the place of silent ones", async () => {
     const small = await startServer({ model: join(folder, "tiny"), threads: 1, maxModels: 1, sessionTimeoutMs: 300 });
     const post = (path: string, body: object) => raw("POST", `/api/v1/${path}`, body, {}, small);

@@ -71,6 +71,9 @@ async function runServe(io: CliIo, options: CommandOptions): Promise<number> {
       ...(modelName === undefined ? {} : { modelName }),
       ...(tokenizer === undefined ? {} : { tokenizer }),
       onNotice: (message) => void io.stderr.write(`${message}\n`),
+    }).catch((error: Error) => {
+      // The model, the tokenizer or the address: all come from the arguments.
+      throw new InputError(error.message, { cause: error });
     });
     io.stdout.write(`Serving ${server.modelName} at ${server.url} (Tinker) and ${server.url}/v1 (OpenAI)\n`);
     if (given === undefined) io.stdout.write(`API key, shown once: ${server.apiKey}\n`);

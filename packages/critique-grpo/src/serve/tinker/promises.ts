@@ -127,6 +127,8 @@ export class PromiseStore {
     if (this.#entries.size % 256 !== 0) return;
     const now = Date.now();
     for (const [id, entry] of this.#entries) if (entry.expiresAt < now) this.#entries.delete(id);
+    // What repeats after that is past its turn, and refused for it.
+    for (const [key, { requestId }] of this.#known) if (!this.#entries.has(requestId)) this.#known.delete(key);
   }
 }
 
