@@ -5,6 +5,10 @@ import os
 import pathlib
 import sys
 
+# The SDK's custom losses need torch, which the other conformance checks have; looked for when the SDK is imported.
+torch_folder = pathlib.Path(__file__).parents[2] / ".venv" / "torch" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+sys.path.append(str(torch_folder))
+
 import httpx
 import numpy as np
 import tinker
@@ -69,8 +73,6 @@ check("the next optimizer step is identical too", np.array_equal(*onward))
 
 
 # A loss of the client's own (the SDK needs torch for it): written out, cross entropy has the built-in's gradient.
-torch_folder = pathlib.Path(__file__).parents[2] / ".venv" / "torch" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
-sys.path.append(str(torch_folder))
 try:
     import torch
 

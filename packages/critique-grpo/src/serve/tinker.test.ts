@@ -340,6 +340,16 @@ describe("access", () => {
     expect(answer.status).toBe(421);
   });
 
+  it.each([
+    ["GET", "/v1/models/%zz", 400],
+    ["GET", "//", 404],
+    ["POST", "/api/v1/sessions/%zz/finish", 400],
+    ["POST", "/api/v1/no_such_route", 404],
+    ["GET", "/api/v1/training_runs/..%2f..%2fetc/checkpoints/weights/x/archive", 400],
+  ])("answers %s %s with %d", async (method, path, status) => {
+    expect((await raw(method, path, method === "POST" ? {} : undefined)).status).toBe(status);
+  });
+
   it("limits the body", async () => {
     const small = await startServer({ model: join(folder, "tiny"), threads: 1, maxBodyBytes: 100 });
     const body = Buffer.from(JSON.stringify({ tags: ["x".repeat(200)] }));

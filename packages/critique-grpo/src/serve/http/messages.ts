@@ -8,6 +8,15 @@ export interface RequestUrl {
   readonly searchParams: URLSearchParams;
 }
 
+/** A part of a path without its percent signs. Throws BadRequest. */
+export function decodePathPart(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new BadRequest("The path is not a valid URL");
+  }
+}
+
 /** Reads a body of at most `maxBytes`. Throws HttpError 413 or 415. */
 export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const encoding = request.headers["content-encoding"] ?? "identity";

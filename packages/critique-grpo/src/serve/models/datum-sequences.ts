@@ -48,7 +48,7 @@ export class DatumBatch {
 
   constructor(request: ForwardBackwardRequest, info: ModelInfo) {
     this.#request = request;
-    const loss = LOSSES[request.lossFn];
+    const loss = Object.hasOwn(LOSSES, request.lossFn) ? LOSSES[request.lossFn] : undefined;
     if (loss === undefined)
       throw new BadRequest(`loss_fn "${request.lossFn}" is not known; there are ${Object.keys(LOSSES).join(", ")}`);
     for (const key of Object.keys(request.lossFnConfig ?? {})) {

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { formatCheckpointPath } from "@critique-grpo/tinker";
 import type { TextCodec } from "../../policy/policy.js";
 import { HttpError } from "../http/errors.js";
-import { parseJsonObject, sendJson } from "../http/messages.js";
+import { decodePathPart, parseJsonObject, sendJson } from "../http/messages.js";
 import type { GeneratedText } from "../models/generate-text.js";
 import { chatGeneration, completionGeneration, type Generation, type OpenAiContext } from "./generate.js";
 import { chatSchema, completionSchema, parseBody } from "./request.js";
@@ -33,7 +33,7 @@ export async function answerOpenAi(
   const method = request.method ?? "GET";
   if (method === "GET" && path === "models") return sendJson(response, 200, { object: "list", data: models(context) });
   if (method === "GET" && path.startsWith("models/")) {
-    const id = decodeURIComponent(path.slice("models/".length));
+    const id = decodePathPart(path.slice("models/".length));
     const found = models(context).find((model) => model.id === id);
     if (found === undefined) throw new HttpError(404, `There is no model ${id}`);
     return sendJson(response, 200, found);

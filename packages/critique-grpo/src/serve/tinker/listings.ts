@@ -1,6 +1,7 @@
 /** Routes that answer at once about runs, checkpoints and sessions. */
 import { formatCheckpointPath } from "@critique-grpo/tinker";
 import { BadRequest, HttpError } from "../http/errors.js";
+import { decodePathPart } from "../http/messages.js";
 import type { CheckpointRecord } from "../models/checkpoint-store.js";
 import type { ArchiveLinks } from "./archives.js";
 import type { TinkerService } from "./service.js";
@@ -21,7 +22,7 @@ export async function answerListing(
   path: string,
   query: URLSearchParams,
 ): Promise<Answer | undefined> {
-  const parts = path.split("/").map(decode);
+  const parts = path.split("/").map(decodePathPart);
   if (method === "GET" && path === "training_runs") {
     const runs = runIds(service).map((id) => describeRun(service, id));
     return ok({ training_runs: page(runs, query).items, cursor: page(runs, query).cursor });
@@ -129,12 +130,4 @@ function page<T>(all: readonly T[], query: URLSearchParams) {
   const offset = number("offset", 0);
   const limit = number("limit", 20);
   return { items: all.slice(offset, offset + limit), cursor: { offset, limit, total_count: all.length } };
-}
-
-function decode(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    throw new BadRequest("The path is not a valid URL");
-  }
 }

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { PROTOBUF_CONTENT_TYPE } from "@critique-grpo/tinker/codec";
 import { HttpError } from "../http/errors.js";
-import { parseJsonObject, type RequestUrl, sendBytes, sendJson } from "../http/messages.js";
+import { decodePathPart, parseJsonObject, type RequestUrl, sendBytes, sendJson } from "../http/messages.js";
 import type { ArchiveLinks } from "./archives.js";
 import { jsonJob, passJob, passRequest, samplingSessionId } from "./jobs.js";
 import { type JsonObject, optionalString, readInteger, readString } from "./json-body.js";
@@ -94,7 +94,7 @@ async function answerPost({ service, promises }: TinkerRoutes, path: string, bod
     default: {
       const finished = /^sessions\/([^/]+)\/finish$/.exec(path)?.[1];
       if (finished === undefined) return undefined;
-      await service.finishSession(decodeURIComponent(finished));
+      await service.finishSession(decodePathPart(finished));
       return { status: "finished" };
     }
   }
