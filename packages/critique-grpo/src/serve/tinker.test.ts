@@ -11,6 +11,7 @@ import {
   type TrainingClient,
   textInput,
 } from "@critique-grpo/tinker";
+import { type Fault, FaultProxy } from "@critique-grpo/tinker/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { unpackArchive } from "../policy/tinker-archive.js";
 import { verifyExport } from "../policy/tinker-export.js";
@@ -21,8 +22,9 @@ let folder: string;
 let server: RunningServer;
 let client: ServiceClient;
 
+const QUICK = { initialDelayMs: 5, maxDelayMs: 20 };
 const connect = (apiKey = server.apiKey) =>
-  ServiceClient.connect({ baseUrl: server.url, apiKey, env: {}, retry: { initialDelayMs: 5, maxDelayMs: 20 } });
+  ServiceClient.connect({ baseUrl: server.url, apiKey, env: {}, retry: QUICK });
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "serve-test-"));
@@ -245,6 +247,27 @@ describe("requests", () => {
       expect(result.json).toMatchObject({ metrics: { "grad_norm:mean": 0 } });
     }
     await training.unload();
+  });
+
+  it("act once, whatever happens on the way", async () => {
+    const faults: Fault[] = [{ kind: "drop-after" }, { kind: "duplicate" }, { kind: "truncate" }];
+    // Every other submission suffers.
+    const proxy = await new FaultProxy(
+      () => server.url,
+      (route, occurrence) =>
+        /optim_step|forward_backward|save_weights|create_model/.test(route) && occurrence % 2 === 0
+          ? faults[(occurrence / 2) % faults.length]
+          : undefined,
+    ).start();
+    const disturbed = await ServiceClient.connect({ baseUrl: proxy.url, apiKey: server.apiKey, env: {}, retry: QUICK });
+    const [calm, shaken] = [await create(), await disturbed.createTrainingClient({ baseModel: "tiny", loraRank: 8 })];
+    expect(await train(shaken, 4)).toEqual(await train(calm, 4));
+    await shaken.saveState("shaken");
+    expect(await logprobsOf(shaken)).toEqual(await logprobsOf(calm));
+    expect(proxy.log.length).toBeGreaterThan(6);
+    await Promise.all([calm.unload(), shaken.unload()]);
+    await disturbed.close();
+    await proxy.stop();
   });
 
   it("a request whose predecessor never comes is not carried out, and says so", async () => {
