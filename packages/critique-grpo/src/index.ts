@@ -33,6 +33,7 @@ export type {
   RunState,
   StatusRecord,
 } from "./run/records.js";
+export { type RunningServer, type ServeOptions, startServer } from "./serve/index.js";
 export { openConfiguredPolicy, type PreparedRun, prepareRun } from "./setup/prepare.js";
 export { encodePair, loadPairs, type TextPair } from "./sft/pairs.js";
 export { type SftOptions, type SftSettings, sft } from "./sft/sft.js";

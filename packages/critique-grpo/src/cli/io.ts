@@ -11,8 +11,8 @@ export interface CliIo {
   readonly stderr: OutputStream;
   /** All of standard input; null where a person would have to type it. */
   readonly readStdin: () => Promise<string | null>;
-  /** Aborted at the first Ctrl-C or SIGTERM of a command that can stop cleanly. */
-  readonly interruption: () => Interruption;
+  /** Aborted at the first Ctrl-C or SIGTERM of a command that can stop cleanly; `what` is then told to the user. */
+  readonly interruption: (what?: string) => Interruption;
 }
 
 export interface Interruption {
@@ -39,11 +39,11 @@ export function processIo(): CliIo {
 }
 
 /** First Ctrl-C: finish cleanly. Second: stop now. */
-function processInterruption(): Interruption {
+function processInterruption(what = "Stopping with a checkpoint"): Interruption {
   const controller = new AbortController();
   const listener = () => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
-    process.stderr.write("\nStopping with a checkpoint; press Ctrl-C again to stop at once.\n");
+    process.stderr.write(`\n${what}; press Ctrl-C again to stop at once.\n`);
     controller.abort();
   };
   process.on("SIGINT", listener);

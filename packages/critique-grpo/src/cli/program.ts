@@ -21,6 +21,7 @@ Getting started:
   critique-grpo train --resume runs/x        go on, to the same weights as without interruption
   critique-grpo eval runs/x                  measure the trained model on its held-out questions
   critique-grpo sample --model runs/x/model "What is 17 * 23?"
+  critique-grpo serve --model runs/x/model   the model behind the Tinker and OpenAI routes
 
 "critique-grpo <command> --help" shows the options and examples of a command.
 

@@ -86,7 +86,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
       maxModels: options.maxModels ?? 2,
       sessionTimeoutMs: options.sessionTimeoutMs ?? 30_000,
       gapTimeoutMs: options.gapTimeoutMs ?? 120_000,
-      microBatchTokens: options.microBatchTokens ?? 8192,
+      microBatchTokens: options.microBatchTokens,
       onNotice: options.onNotice ?? (() => {}),
     },
     host,

@@ -67,7 +67,7 @@ async function runEval(io: CliIo, argument: string, options: EvalOptions): Promi
   }
   const run = await prepareRun(config);
   for (const warning of run.warnings) io.stderr.write(`warning: ${warning}\n`);
-  const { signal, release } = io.interruption();
+  const { signal, release } = io.interruption("Stopping");
   const policy = await openConfiguredPolicy({ engine: config.engine });
   const live = io.stderr.isTTY === true;
   try {

@@ -59,7 +59,7 @@ async function runSample(io: CliIo, prompts: readonly string[], options: SampleO
     throw new InputError("--system has no effect with --plain; give one");
   const texts = await readPrompts(io, prompts, options);
   const codec = loadTextCodec(options.tokenizer ?? options.model);
-  const { signal, release } = io.interruption();
+  const { signal, release } = io.interruption("Stopping");
   const policy = await openConfiguredPolicy({
     engine: {
       type: "embedded",

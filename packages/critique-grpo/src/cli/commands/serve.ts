@@ -58,7 +58,7 @@ async function runServe(io: CliIo, options: CommandOptions): Promise<number> {
   const given = process.env[KEY_VARIABLE];
   if (given !== undefined && given.length < 8)
     throw new InputError(`${KEY_VARIABLE} has ${given.length} characters; use at least 8`);
-  const { signal, release } = io.interruption();
+  const { signal, release } = io.interruption("Finishing what is under way");
   try {
     const server = await startServer({
       ...shared,

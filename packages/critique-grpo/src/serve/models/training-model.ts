@@ -14,7 +14,7 @@ export interface TrainingModelFacts {
 }
 
 export interface TrainingModelOptions {
-  readonly microBatchTokens: number;
+  readonly microBatchTokens?: number | undefined;
   /** How long a request waits for the ones before it, before it is given up. */
   readonly gapTimeoutMs: number;
 }
