@@ -48,7 +48,7 @@ describe.skipIf(!existsSync(MODEL))("verl's digit completion (needs ../shared/da
     // "8,3:9,4" and the separator that verl's template puts at the end.
     expect(first.run.codec.encodeChat([{ role: "user", content: "8,3:9,4" }])).toEqual([12, 14, 7, 15, 13, 14, 8, 0]);
     // The others ask for none, or for more than three numbers.
-    expect(first.run.questions).toHaveLength(252);
+    expect(first.run.questions).toHaveLength(722);
     expect(first.metrics["completions/max_length"]).toBe(1);
     expect(first.metrics["sampling/logp_difference_max"]).toBeLessThan(1e-4);
 
