@@ -47,7 +47,7 @@ describe.skipIf(!existsSync(MODEL))("verl's digit completion (needs ../shared/da
     expect(first.run.codec.stopTokens).toEqual([0, 1, 2, 3]);
     // "8,3:9,4" and the separator that verl's template puts at the end.
     expect(first.run.codec.encodeChat([{ role: "user", content: "8,3:9,4" }])).toEqual([12, 14, 7, 15, 13, 14, 8, 0]);
-    // The others ask for none, or for more than three numbers.
+    // The others ask for no number at all.
     expect(first.run.questions).toHaveLength(722);
     expect(first.metrics["completions/max_length"]).toBe(1);
     expect(first.metrics["sampling/logp_difference_max"]).toBeLessThan(1e-4);
