@@ -3,15 +3,15 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import type { ModelSource } from "@critique-grpo/engine";
+import { HttpError } from "../http/errors.js";
+import { allowedHosts, requireApiKey, requireKnownHost } from "../http/guard.js";
+import { listen } from "../http/listen.js";
+import { type RequestUrl, readBody, sendJson } from "../http/messages.js";
 import type { TextCodec } from "../policy/policy.js";
 import { loadTextCodec } from "../text/codec.js";
-import { HttpError } from "./http/errors.js";
-import { allowedHosts, requireApiKey, requireKnownHost } from "./http/guard.js";
-import { type RequestUrl, readBody, sendJson } from "./http/messages.js";
 import { CheckpointStore } from "./models/checkpoint-store.js";
 import { ModelHost } from "./models/model-host.js";
 import { answerOpenAi, isOpenAiPath, openAiError } from "./openai/routes.js";
@@ -144,16 +144,7 @@ class ApiServer {
   }
 
   async listen(host: string, port: number): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, host, () => {
-        this.#server.off("error", reject);
-        resolve();
-      });
-    });
-    const address = this.#server.address() as AddressInfo;
-    const shown = address.family === "IPv6" ? `[${address.address}]` : address.address;
-    this.url = `http://${shown}:${address.port}`;
+    this.url = await listen(this.#server, host, port);
   }
 
   async close(): Promise<void> {

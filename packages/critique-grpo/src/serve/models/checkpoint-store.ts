@@ -3,8 +3,8 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/pr
 import { join } from "node:path";
 import type { LanguageModel } from "@critique-grpo/engine";
 import { type CheckpointPath, formatCheckpointPath, parseCheckpointPath } from "@critique-grpo/tinker";
+import { BadRequest, HttpError } from "../../http/errors.js";
 import { writeFileAtomic } from "../../run/files.js";
-import { BadRequest, HttpError } from "../http/errors.js";
 
 /** What is kept beside the weights. */
 export interface CheckpointRecord {

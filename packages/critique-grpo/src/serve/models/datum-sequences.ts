@@ -9,7 +9,7 @@ import {
   type TensorData,
   tokenLosses,
 } from "@critique-grpo/tinker";
-import { BadRequest } from "../http/errors.js";
+import { BadRequest } from "../../http/errors.js";
 
 /** The loss inputs of each loss besides target_tokens, and the keys of its configuration. */
 const LOSSES: Readonly<Record<string, { readonly inputs: readonly string[]; readonly config: readonly string[] }>> = {

@@ -9,7 +9,7 @@ import {
   type SampleRequest,
   type TokenLogprobs,
 } from "@critique-grpo/engine";
-import { BadRequest } from "../http/errors.js";
+import { BadRequest } from "../../http/errors.js";
 import { LoadedModel } from "./loaded-model.js";
 
 /** Weights that can be sampled: their name, and where a copy is if no model in memory has them. */

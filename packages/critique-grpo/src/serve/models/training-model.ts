@@ -1,6 +1,6 @@
 /** One model in training: its requests run by their sequence ids, each once. */
 import type { AdamParams, ForwardBackwardOutput, ForwardBackwardRequest } from "@critique-grpo/tinker";
-import { BadRequest } from "../http/errors.js";
+import { BadRequest } from "../../http/errors.js";
 import { DatumBatch } from "./datum-sequences.js";
 import type { LoadedModel } from "./loaded-model.js";
 

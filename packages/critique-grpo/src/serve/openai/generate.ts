@@ -1,7 +1,7 @@
 /** From an OpenAI request to continuations. */
 import { randomInt } from "node:crypto";
+import { BadRequest } from "../../http/errors.js";
 import type { TextCodec } from "../../policy/policy.js";
-import { BadRequest } from "../http/errors.js";
 import { checkTokens } from "../models/datum-sequences.js";
 import { type GeneratedText, generateText, pieceSeed } from "../models/generate-text.js";
 import type { TinkerService } from "../tinker/service.js";

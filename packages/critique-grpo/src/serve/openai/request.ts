@@ -1,6 +1,6 @@
 /** Bodies of the OpenAI-compatible routes. Unknown keys are ignored, as clients send many; what would change the text and is not supported is refused. */
 import { z } from "zod";
-import { BadRequest } from "../http/errors.js";
+import { BadRequest } from "../../http/errors.js";
 
 const text = z.union([
   z.string(),

@@ -2,9 +2,9 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { formatCheckpointPath } from "@critique-grpo/tinker";
+import { HttpError } from "../../http/errors.js";
+import { decodePathPart, parseJsonObject, sendJson } from "../../http/messages.js";
 import type { TextCodec } from "../../policy/policy.js";
-import { HttpError } from "../http/errors.js";
-import { decodePathPart, parseJsonObject, sendJson } from "../http/messages.js";
 import type { GeneratedText } from "../models/generate-text.js";
 import { chatGeneration, completionGeneration, type Generation, type OpenAiContext } from "./generate.js";
 import { chatSchema, completionSchema, parseBody } from "./request.js";

@@ -8,8 +8,8 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { type CheckpointPath, formatCheckpointPath } from "@critique-grpo/tinker";
-import { HttpError } from "../http/errors.js";
-import { sameSecret } from "../http/guard.js";
+import { HttpError } from "../../http/errors.js";
+import { sameSecret } from "../../http/guard.js";
 import type { CheckpointStore } from "../models/checkpoint-store.js";
 
 const LINK_LIFE_MS = 15 * 60_000;

@@ -12,7 +12,7 @@ import {
   forwardBackwardRequestFromJson,
   sampleRequestFromJson,
 } from "@critique-grpo/tinker/codec";
-import { BadRequest } from "../http/errors.js";
+import { BadRequest } from "../../http/errors.js";
 import { checkTokens } from "../models/datum-sequences.js";
 import { generateText, pieceSeed } from "../models/generate-text.js";
 import type { Weights } from "../models/model-host.js";

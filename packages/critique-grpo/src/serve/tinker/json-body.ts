@@ -1,5 +1,5 @@
 /** Readers of untrusted JSON bodies: each says which key is wrong. */
-import { BadRequest } from "../http/errors.js";
+import { BadRequest } from "../../http/errors.js";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 

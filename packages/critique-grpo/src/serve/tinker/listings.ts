@@ -1,7 +1,7 @@
 /** Routes that answer at once about runs, checkpoints and sessions. */
 import { formatCheckpointPath } from "@critique-grpo/tinker";
-import { BadRequest, HttpError } from "../http/errors.js";
-import { decodePathPart } from "../http/messages.js";
+import { BadRequest, HttpError } from "../../http/errors.js";
+import { decodePathPart } from "../../http/messages.js";
 import type { CheckpointRecord } from "../models/checkpoint-store.js";
 import type { ArchiveLinks } from "./archives.js";
 import type { TinkerService } from "./service.js";

@@ -8,7 +8,7 @@ import {
   PROTOBUF_CONTENT_TYPE,
   sampleResponseToJson,
 } from "@critique-grpo/tinker/codec";
-import { HttpError } from "../http/errors.js";
+import { HttpError } from "../../http/errors.js";
 
 export type Result =
   | { readonly kind: "json"; readonly value: object }

@@ -1,8 +1,8 @@
 /** The Tinker protocol below /api/v1. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { PROTOBUF_CONTENT_TYPE } from "@critique-grpo/tinker/codec";
-import { HttpError } from "../http/errors.js";
-import { decodePathPart, parseJsonObject, type RequestUrl, sendBytes, sendJson } from "../http/messages.js";
+import { HttpError } from "../../http/errors.js";
+import { decodePathPart, parseJsonObject, type RequestUrl, sendBytes, sendJson } from "../../http/messages.js";
 import type { ArchiveLinks } from "./archives.js";
 import { jsonJob, passJob, passRequest, samplingSessionId } from "./jobs.js";
 import { type JsonObject, optionalString, readInteger, readString } from "./json-body.js";

@@ -1,7 +1,7 @@
 /** What the Tinker routes work on: sessions, models in training, samplers. */
 import { randomUUID } from "node:crypto";
+import { BadRequest, HttpError } from "../../http/errors.js";
 import type { TextCodec } from "../../policy/policy.js";
-import { BadRequest, HttpError } from "../http/errors.js";
 import type { CheckpointRecord, CheckpointStore } from "../models/checkpoint-store.js";
 import type { ModelHost, Weights } from "../models/model-host.js";
 import { TrainingModel, type TrainingModelFacts, type TrainingModelOptions } from "../models/training-model.js";
