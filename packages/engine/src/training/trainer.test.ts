@@ -36,6 +36,38 @@ test.each<[string, TrainerOptions]>([
   }
 });
 
+test("identical sequences run once, each with its own loss", async () => {
+  const [long, short] = sequences as [TokenSequence, TokenSequence];
+  const weights = new Map([
+    [{ ...long }, 1],
+    [{ ...short }, -2],
+    [{ ...long }, 0.5],
+    [{ ...long, prompt: [1, 2, 4] }, 3],
+    [{ ...long }, -4],
+  ]);
+  const weighted: TokenLoss<TokenSequence> = (sequence, { logprobs, entropies }) => ({
+    loss: weights.get(sequence)!,
+    logprobGradient: logprobs.map((l) => l * weights.get(sequence)!),
+    // Not every loss has an entropy term.
+    ...(weights.get(sequence)! > 0 ? { entropyGradient: entropies.map((h) => h * 0.2) } : {}),
+  });
+  const run = async (batches: readonly TokenSequence[][]) => {
+    const parameters = initializeParameters(config, 3);
+    const trainer = new Trainer(config, parameters, { threads: 2 });
+    const results = [];
+    for (const batch of batches) results.push(await trainer.forwardBackward(batch, weighted, {}));
+    trainer.close();
+    return { results, gradients: parameters.gradients };
+  };
+  const all = [...weights.keys()];
+  const together = await run([all]);
+  const apart = await run(all.map((sequence) => [sequence]));
+  expect(relativeError(together.gradients, apart.gradients)).toBeLessThan(1e-6);
+  expect(together.results[0]!.sequences.map(({ sequence, loss }) => [sequence, loss])).toEqual([...weights]);
+  // Prompt and response without the last token: 7 + 3 + 7.
+  expect(together.results[0]!.tokens).toBe(17);
+});
+
 async function evaluate(options: TrainerOptions) {
   const parameters = initializeParameters(config, 3);
   const trainer = new Trainer(config, parameters, options);

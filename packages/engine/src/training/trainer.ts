@@ -8,6 +8,7 @@ import type {
 import type { ModelConfig, ParameterStore } from "../weights/index.js";
 import { GradientArena } from "./gradients.js";
 import { HeadPlan } from "./head.js";
+import { gatherIdentical, type IdenticalSequences, lossOfMembers } from "./identical.js";
 import { checkedLoss, type EvaluatedSequence, inputLength, Lane, type Pass } from "./lane.js";
 import { type MicroBatch, planLanes } from "./micro-batches.js";
 import { Sessions, sharedThreads } from "./sessions.js";
@@ -92,17 +93,27 @@ export class Trainer {
   ) {
     const { temperature = 1, microBatchTokens = this.defaultMicroBatchTokens(), signal } = options;
     const results: EvaluatedSequence[] = new Array(sequences.length);
-    const active = sequences.flatMap((sequence, index) => {
-      if (sequence.response.length > 0) return [index];
+    const distinct = gatherIdentical(sequences).filter(({ response, members }) => {
+      if (response.length > 0) return true;
       const current = { logprobs: new Float32Array(0), entropies: new Float32Array(0) };
-      results[index] = { current, loss: tokenLoss ? checkedLoss(tokenLoss, sequence, current, index).loss : 0 };
-      return [];
+      for (const index of members)
+        results[index] = {
+          current,
+          loss: tokenLoss ? checkedLoss(tokenLoss, sequences[index]!, current, index).loss : 0,
+        };
+      return false;
     });
-    const lengths = active.map((index) => inputLength(sequences[index]!));
-    const plan = planLanes(lengths, microBatchTokens, this.laneCount).map((batches) =>
-      batches.map((batch) => ({ ...batch, members: batch.members.map((member) => active[member]!) })),
-    );
-    await this.runLanes({ sequences, tokenLoss, temperature, results }, plan, signal);
+    const lengths = distinct.map(inputLength);
+    const plan = planLanes(lengths, microBatchTokens, this.laneCount);
+    const pass: Pass<IdenticalSequences> = {
+      sequences: distinct,
+      tokenLoss: tokenLoss && lossOfMembers(sequences, tokenLoss, results),
+      temperature,
+      results: new Array(distinct.length),
+    };
+    await this.runLanes(pass, plan, signal);
+    if (!tokenLoss)
+      for (const [i, { members }] of distinct.entries()) for (const index of members) results[index] = pass.results[i]!;
     return {
       results,
       tokens: lengths.reduce((sum, length) => sum + length, 0),
