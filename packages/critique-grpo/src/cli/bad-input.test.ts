@@ -91,7 +91,7 @@ describe("bad data", () => {
 describe("bad models", () => {
   it("no model in the directory", async () => {
     expect(await refusal("--set", "engine.model=.", "--set", "tokenizer.path=model")).toContain(
-      "config.json: no such file; engine.model must be a Hugging Face model directory",
+      "config.json: no such file; a Hugging Face model directory is needed",
     );
   });
 

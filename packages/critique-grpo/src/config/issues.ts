@@ -4,7 +4,7 @@ import type { ConfigProblem } from "./errors.js";
 import { getAt } from "./merge.js";
 import { didYouMean } from "./nearest.js";
 import { hintForKey } from "./override.js";
-import { schemasAt } from "./schema-walk.js";
+import { alternatives, literalValues, schemasAt, shapeOf } from "./schema-walk.js";
 
 type Issue = z.core.$ZodIssue;
 type Path = readonly (string | number)[];
@@ -24,7 +24,9 @@ function describeIssue(schema: z.core.$ZodType, input: unknown, issue: Issue, ba
       const known = at.found ? [] : at.known;
       return issue.keys.map((key) => ({
         path: [...path, key],
-        message: `unknown key${hintForKey(schema, path, key, known)}`,
+        message: known.includes(key)
+          ? `unknown key with type ${show(getAt(value, ["type"]))}; it belongs to ${typesWithKey(schema, path, key)}`
+          : `unknown key${hintForKey(schema, path, key, known)}`,
       }));
     }
     case "invalid_union": {
@@ -70,6 +72,17 @@ function describeIssue(schema: z.core.$ZodType, input: unknown, issue: Issue, ba
     default:
       return one(issue.message);
   }
+}
+
+/** Of the alternatives at a path, the types that have this key. */
+function typesWithKey(schema: z.core.$ZodType, path: Path, key: string): string {
+  const at = schemasAt(schema, path);
+  const options = at.found ? at.schemas.flatMap(alternatives) : [];
+  const types = options
+    .filter((option) => shapeOf(option).has(key))
+    .flatMap((option) => shapeOf(option).get("type") ?? [])
+    .flatMap((type) => literalValues(type));
+  return types.join(", ");
 }
 
 function missing(schema: z.core.$ZodType, path: Path): string {

@@ -170,7 +170,10 @@ describe("rules between keys", () => {
     ["refinement:\n  count: 1\n", "refinement.count: is 1, but critique.type is none"],
     ["critique:\n  type: simple\n", "critique.type: is simple, but refinement.count is 0"],
     ["critique: { type: program }\nrefinement: { count: 1 }\n", "critique.module: is missing"],
-    ["critique: { type: simple, module: reward.ts }\nrefinement: { count: 1 }\n", "critique.module: is only read with"],
+    [
+      "critique: { type: simple, module: reward.ts }\nrefinement: { count: 1 }\n",
+      'critique.module: unknown key with type "simple"; it belongs to program',
+    ],
     ["critique: { type: simple }\nrefinement: { count: 9 }\n", "only 8 responses are there"],
     [
       "critique: { type: simple }\nrefinement: { count: 1, template: again }\n",

@@ -8,7 +8,7 @@ import { describeIssues } from "./issues.js";
 import { isRecord, merge, setAt } from "./merge.js";
 import { didYouMean } from "./nearest.js";
 import { type Override, parseOverride } from "./override.js";
-import type { PathKind } from "./schema.js";
+import type { PathKind } from "./path-kinds.js";
 import { findPaths } from "./schema-walk.js";
 
 /** Named defaults: what the YAML leaves out is taken from here. */

@@ -1,8 +1,9 @@
 /** docs/configuration.md, written from the schema: types, defaults and meanings cannot drift from the code. */
 import { stringify } from "yaml";
 import { z } from "zod";
+import { pathKinds } from "./path-kinds.js";
 import { presetDescriptions, presets } from "./presets.js";
-import { pathKinds, runSchema } from "./schema.js";
+import { runSchema } from "./schema.js";
 import { alternatives, unwrap } from "./schema-walk.js";
 import { sftSchema } from "./sft-schema.js";
 

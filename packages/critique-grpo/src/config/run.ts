@@ -1,4 +1,5 @@
 /** The configuration of a training run: schema, rules between keys, loading. */
+import { critiqueTemplateProblem } from "../feedback/critique/critique-prompt.js";
 import { refinementTemplateProblem } from "../feedback/refinement-prompt.js";
 import { builtInRewards } from "../feedback/reward/resolve.js";
 import { checkEngine, checkTokenizer } from "./engine-rules.js";
@@ -89,7 +90,7 @@ function checkCritique({ critique, refinement }: RunConfig): ConfigProblem[] {
   if (refinement.count > 0 && critique.type === "none") {
     problems.push({
       path: ["refinement", "count"],
-      message: `is ${refinement.count}, but critique.type is none and a refinement needs a critique; set critique.type (simple, simple_gt, program) or refinement.count to 0`,
+      message: `is ${refinement.count}, but critique.type is none and a refinement needs a critique; set critique.type (simple, simple_gt, program, self, checkpoint, teacher) or refinement.count to 0`,
     });
   }
   if (refinement.count === 0 && critique.type !== "none") {
@@ -98,17 +99,9 @@ function checkCritique({ critique, refinement }: RunConfig): ConfigProblem[] {
       message: `is ${critique.type}, but refinement.count is 0, so no critique would ever be read; set refinement.count to 1 or critique.type to none`,
     });
   }
-  if (critique.type === "program" && critique.module === undefined) {
-    problems.push({
-      path: ["critique", "module"],
-      message: "is missing: critique.type program needs a TypeScript module whose default export writes the critique",
-    });
-  }
-  if (critique.type !== "program" && critique.module !== undefined) {
-    problems.push({
-      path: ["critique", "module"],
-      message: `is only read with critique.type program, which is ${critique.type}; set the type or remove the module`,
-    });
+  if ("template" in critique && critique.template !== undefined) {
+    const problem = critiqueTemplateProblem(critique.template);
+    if (problem !== null) problems.push({ path: ["critique", "template"], message: problem });
   }
   const template = refinement.template === undefined ? null : refinementTemplateProblem(refinement.template);
   if (template !== null) problems.push({ path: ["refinement", "template"], message: template });

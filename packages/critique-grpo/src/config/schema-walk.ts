@@ -1,6 +1,6 @@
 /** Looks into zod schemas: which keys exist, what a value may be, where the paths are. */
 import type { z } from "zod";
-import { type PathKind, pathKinds } from "./schema.js";
+import { type PathKind, pathKinds } from "./path-kinds.js";
 
 type Schema = z.core.$ZodType;
 type Definition = z.core.$ZodTypes["_zod"]["def"];
@@ -39,6 +39,12 @@ export function shapeOf(schema: Schema): Map<string, Schema[]> {
     for (const [key, child] of Object.entries(def.shape)) keys.set(key, [...(keys.get(key) ?? []), child]);
   }
   return keys;
+}
+
+/** What a literal may be; nothing for any other schema. */
+export function literalValues(schema: Schema): string[] {
+  const def = definition(unwrap(schema));
+  return def.type === "literal" ? def.values.map(String) : [];
 }
 
 /** True where keys are free (a record) or nothing is known (unknown). */

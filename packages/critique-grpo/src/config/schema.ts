@@ -3,15 +3,8 @@
  * Every key is read somewhere (tested); unknown keys are refused with the nearest name.
  */
 import { z } from "zod";
-
-/** What a path must point to. "output" may be missing: it is made. */
-export type PathKind = "file" | "directory" | "module" | "output";
-/** The keys that hold paths: they are resolved relative to the YAML file and checked for existence. */
-export const pathKinds = z.registry<{ kind: PathKind }>();
-
-/** A key that holds a path. */
-export const path = (kind: PathKind, description: string) =>
-  z.string().min(1).describe(description).register(pathKinds, { kind });
+import { critiqueSchema } from "./critique-schema.js";
+import { path } from "./path-kinds.js";
 
 export const engineSchema = z.discriminatedUnion("type", [
   z.strictObject({
@@ -167,13 +160,6 @@ export const rewardSchema = z.strictObject({
     ),
 });
 
-export const critiqueSchema = z.strictObject({
-  type: z.enum(["none", "simple", "simple_gt", "program"]).default("none").describe("Who writes the words"),
-  module: path("module", "TypeScript module")
-    .optional()
-    .describe("For `program`: module whose default export writes the critique"),
-});
-
 export const refinementSchema = z.strictObject({
   count: z.int().min(0).default(0).describe("Refinements selected into each training group (k); 0 = none are sampled"),
   template: z
@@ -288,7 +274,7 @@ export const runSchema = z.strictObject({
   miniBatches: z.int().min(1).default(2).describe("Optimizer steps a training step; questions are split evenly"),
   sampling: samplingSchema.prefault({}).describe("How responses are drawn"),
   reward: rewardSchema.describe("Numerical feedback"),
-  critique: critiqueSchema.prefault({}).describe("Feedback in words"),
+  critique: critiqueSchema.prefault({ type: "none" }).describe("Feedback in words and who writes it; default: nobody"),
   refinement: refinementSchema.prefault({}).describe("Second attempts, guided by critiques"),
   algorithm: algorithmSchema.prefault({}).describe("Groups, advantages and the loss"),
   optimizer: optimizerSchema.prefault({}).describe("AdamW"),

@@ -1,6 +1,7 @@
 /** The schema of supervised fine-tuning: `critique-grpo sft`. */
 import { z } from "zod";
-import { checkpointSchema, dataSchema, engineSchema, optimizerSchema, path, tokenizerSchema } from "./schema.js";
+import { path } from "./path-kinds.js";
+import { checkpointSchema, dataSchema, engineSchema, optimizerSchema, tokenizerSchema } from "./schema.js";
 
 export const sftDataSchema = z.strictObject({
   files: dataSchema.shape.files,

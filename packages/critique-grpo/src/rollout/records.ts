@@ -19,9 +19,26 @@ export interface Reward {
 
 export interface Critique {
   readonly kind: "simple" | "simple_gt" | "program" | "teacher" | "self" | "checkpoint";
+  /** What the refinement prompt quotes. */
   readonly text: string;
   /** The critic failed and this is the fallback (`simple_gt`): counted, with the reason. */
   readonly failure?: string;
+  /** Where it was cut to fit the context: the characters that it had. */
+  readonly cutFrom?: number;
+  // From here on: what is known of a critique that a language model was asked for, also where it failed.
+  /** What the model was asked, without chat markup. */
+  readonly prompt?: string;
+  /** What the critique concludes; null if it does not say. */
+  readonly verdict?: "right" | "wrong" | null;
+  /** The verdict is the verifier's; absent without a verdict. */
+  readonly agreement?: boolean;
+  /** It states the gold answer, which neither question nor response contains. */
+  readonly leak?: boolean;
+  /** "length": the model was stopped at its longest critique. */
+  readonly stopReason?: StopReason;
+  /** From the request to its answer, retries and waiting included. */
+  readonly latencyMs?: number;
+  readonly tokens?: { readonly prompt: number; readonly completion: number };
 }
 
 interface ResponseBase {

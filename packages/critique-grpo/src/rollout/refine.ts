@@ -1,7 +1,9 @@
 /** Stage two of a rollout: critiques, and refinements that answer them, each with its reward. */
 import { selectionIsSettled } from "../algorithm/selection.js";
 import type { RunConfig } from "../config/schema.js";
+import { CUT_MARK, cutToFit } from "../feedback/critique/fit.js";
 import { DEFAULT_REFINEMENT_TEMPLATE, encodeRefinementPrompt } from "../feedback/refinement-prompt.js";
+import type { TextCodec } from "../policy/policy.js";
 import type { Critique, InitialResponse, Refinement } from "./records.js";
 import { drawResponses, type QuestionRollout, type RolloutContext, seedOf } from "./sampling.js";
 
@@ -81,7 +83,10 @@ async function writeCritiques(tasks: readonly RefinementTask[], context: Rollout
   return critiques;
 }
 
-/** Notes the critique with its response; null, with the reason in the record, where there can be no refinement. */
+/**
+ * Notes the critique with its response, cut where the context has no room for all of it; null, with the reason in the
+ * record, where there can be no refinement.
+ */
 function prepareRefinement(
   { rollout, index }: RefinementTask,
   critique: Critique,
@@ -91,24 +96,47 @@ function prepareRefinement(
   const response = rollout.initial[index]!;
   const template = config.refinement.template ?? DEFAULT_REFINEMENT_TEMPLATE;
   const longest = refinementLength(config);
+  const { contextLength } = policy.info;
   const skip = (reason: string) => {
     rollout.initial[index] = { ...response, critique, refinementSkipped: reason };
     return null;
   };
-  let prompt: readonly number[];
+  const encode = (text: string) => encodeRefinementPrompt(codec, template, rollout.question, response.text, text);
   try {
-    prompt = encodeRefinementPrompt(codec, template, rollout.question, response.text, critique.text);
+    const prompt = encode(critique.text);
+    if (prompt.length + longest <= contextLength) {
+      rollout.initial[index] = { ...response, critique };
+      return prompt;
+    }
+    const cut = cutCritique(critique, codec, (text) => {
+      const shorter = encode(text);
+      return shorter.length + longest <= contextLength ? shorter : null;
+    });
+    if (cut === null) {
+      return skip(
+        `the refinement prompt of ${prompt.length} tokens and ${longest} tokens of response need ${prompt.length + longest}, the context holds ${contextLength}`,
+      );
+    }
+    rollout.initial[index] = { ...response, critique: { ...critique, text: cut.text, cutFrom: critique.text.length } };
+    return cut.prompt;
   } catch (error) {
     return skip(`the refinement prompt cannot be encoded: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const needed = prompt.length + longest;
-  if (needed > policy.info.contextLength) {
-    return skip(
-      `the refinement prompt of ${prompt.length} tokens and ${longest} tokens of response need ${needed}, the context holds ${policy.info.contextLength}`,
-    );
+}
+
+/** The sentences of `simple` and `simple_gt` say nothing without their end. */
+function cutCritique<P>({ kind, text }: Critique, codec: TextCodec, make: (critique: string) => P | null) {
+  return kind === "simple" || kind === "simple_gt" ? null : cutToFit(text, cutMark(codec), make);
+}
+
+/** None where the tokenizer has no characters for it. */
+function cutMark(codec: TextCodec): string {
+  try {
+    codec.encode(CUT_MARK);
+    return CUT_MARK;
+  } catch {
+    return "";
   }
-  rollout.initial[index] = { ...response, critique };
-  return prompt;
 }
 
 /** Longest refinement in tokens. */

@@ -106,6 +106,17 @@ describe("a rollout", () => {
     }
   });
 
+  it("cuts a critique, visibly, that leaves no room for the refinement", async () => {
+    const critic = createProgramCritic(({ question }) => question.gold.repeat(100));
+    const policy = copyPolicy({ contextLength: 64 });
+    const [group] = await collectGroups(copyQuestions.slice(0, 1), context({}, { critic, policy }));
+    const [refined] = group!.initial;
+    // Question and response take 2 tokens, the refinement 1: this alphabet has no mark to set.
+    expect(refined!.critique).toEqual({ kind: "program", text: group!.question.gold.repeat(61), cutFrom: 100 });
+    expect(group!.refinements[0]!.samplingPrompt).toHaveLength(63);
+    expect(refined!.refinementSkipped).toBeUndefined();
+  });
+
   it("leaves a response unrefined, visibly, where the tokenizer refuses the refinement prompt", async () => {
     // The sentence of simple_gt has characters that this alphabet lacks.
     const critic = createProgramCritic(() => "");

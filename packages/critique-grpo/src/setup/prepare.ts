@@ -12,11 +12,11 @@ import type { Critic } from "../feedback/critique/critic.js";
 import { resolveCritic } from "../feedback/critique/resolve.js";
 import { resolveRewards } from "../feedback/reward/resolve.js";
 import { createScorer, type Scorer, type WeightedReward } from "../feedback/reward/reward.js";
+import { readModelLimits } from "../policy/model-limits.js";
 import { openPolicy } from "../policy/open.js";
 import type { Policy } from "../policy/policy.js";
 import { type HuggingFaceTextCodec, loadTextCodec } from "../text/codec.js";
 import type { EvaluationHook } from "../trainer/train.js";
-import { readModelLimits } from "./model-limits.js";
 
 export interface PreparedRun {
   readonly config: RunConfig;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type RunConfigInput, runSchema } from "../config/schema.js";
 import { createProgramCritic } from "../feedback/critique/program.js";
 import { createScorer } from "../feedback/reward/reward.js";
-import type { InitialResponse, Refinement, TrainingGroup } from "../rollout/records.js";
+import type { Critique, InitialResponse, Refinement, TrainingGroup } from "../rollout/records.js";
 import { Stopwatch } from "../rollout/stopwatch.js";
 import { copyCodec, copyConfig, copyCritique, copyPolicy, copyQuestions, copyRewards } from "../testing/copy-task.js";
 import { stepMetrics } from "./metrics.js";
@@ -46,6 +46,9 @@ describe("step metrics", () => {
     expect(await emittedKeys(withoutRefinements)).toEqual(keys("Always"));
     expect(await emittedKeys({})).toEqual(keys("Always", "With refinements"));
     expect(await emittedKeys(kl)).toEqual(keys("Always", "With refinements", "With a KL term"));
+    expect(await emittedKeys({ critique: { type: "self" } })).toEqual(
+      keys("Always", "With refinements", "With a language-model critic"),
+    );
   });
 
   it("count what happened", async () => {
@@ -75,9 +78,48 @@ describe("step metrics", () => {
   });
 });
 
-async function example() {
+describe("metrics of critiques", () => {
+  const written = {
+    kind: "self",
+    text: "no",
+    prompt: "?",
+    latencyMs: 500,
+    tokens: { prompt: 10, completion: 5 },
+  } as const;
+  const critiques: Critique[] = [
+    { ...written, verdict: "wrong", agreement: true, leak: true },
+    { ...written, verdict: "right", agreement: false, leak: false, stopReason: "length" },
+    { ...written, verdict: null, leak: false, cutFrom: 80 },
+    { ...written, kind: "simple_gt", text: "The", failure: "the critic wrote nothing", latencyMs: 1500 },
+  ];
+
+  it("count verdicts, leaks, cuts and failures; the policy pays for its own", async () => {
+    const self = await example(critiques, { type: "self" });
+    expect(self).toMatchObject({
+      "critique/count": 4,
+      "critique/failures": 1,
+      "critique/cut": 1,
+      "critique/written": 3,
+      "critique/verdict_rate": expect.closeTo(2 / 3),
+      "critique/agreement": 0.5,
+      "critique/leak_rate": expect.closeTo(1 / 3),
+      "critique/clipped_ratio": expect.closeTo(1 / 3),
+      "critique/mean_latency": 0.75,
+      "critique/tokens_in": 40,
+      "critique/tokens_out": 20,
+      "tokens/generated": 16 + 20,
+      // Two questions, four refinement prompts of one token each, four critique prompts.
+      "tokens/in_sampling": 2 + 4 + 40,
+    });
+    const program = await example(critiques, { type: "program", module: "unused" });
+    expect(program).toMatchObject({ "tokens/generated": 16, "tokens/in_sampling": 6 });
+  });
+});
+
+async function example(critiques: readonly Critique[] = [], critique = copyConfig().critique!) {
   const score = createScorer([{ name: "right", score: ({ text }) => text === "right" }], 0.5);
   const question = copyQuestions[0]!;
+  const waiting = [...critiques];
   const response = async (text: string, index: number) => ({
     index,
     samplingPrompt: [0],
@@ -91,7 +133,11 @@ async function example() {
   const group = async (initialTexts: string[], refinedTexts: string[], kept: number): Promise<TrainingGroup> => {
     const initial: InitialResponse[] = [];
     const refinements: Refinement[] = [];
-    for (const [i, text] of initialTexts.entries()) initial.push({ kind: "initial", ...(await response(text, i)) });
+    for (const [i, text] of initialTexts.entries()) {
+      const next = waiting.shift();
+      const criticised = next === undefined ? {} : { critique: next };
+      initial.push({ kind: "initial", ...(await response(text, i)), ...criticised });
+    }
     for (const [i, text] of refinedTexts.entries()) {
       refinements.push({ kind: "refinement", refines: i, ...(await response(text, i)) });
     }
@@ -106,7 +152,7 @@ async function example() {
     update: new UpdateStatistics(),
     stopwatch: new Stopwatch(),
     stepSeconds: 1,
-    config: runSchema.parse(copyConfig()),
+    config: runSchema.parse(copyConfig({ critique })),
     generatedBefore: 100,
     rewardNames: ["right"],
   });

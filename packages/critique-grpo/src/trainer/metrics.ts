@@ -1,7 +1,7 @@
 /** The metrics of a training step: their names, their meaning, and how they come from the records. */
 import { mean, sampleStd } from "../algorithm/advantages.js";
 import type { RunConfig } from "../config/schema.js";
-import type { InitialResponse, Refinement, Response, TrainingGroup } from "../rollout/records.js";
+import type { Critique, InitialResponse, Refinement, Response, TrainingGroup } from "../rollout/records.js";
 import type { Stopwatch } from "../rollout/stopwatch.js";
 import type { UpdateStatistics } from "./update-statistics.js";
 
@@ -13,7 +13,7 @@ export interface StepOutcome {
   readonly update: UpdateStatistics;
   readonly stopwatch: Stopwatch;
   readonly stepSeconds: number;
-  readonly config: Pick<RunConfig, "algorithm" | "refinement">;
+  readonly config: Pick<RunConfig, "algorithm" | "critique" | "refinement">;
   readonly rewardNames: readonly string[];
   /** Tokens generated in the run before this step. */
   readonly generatedBefore: number;
@@ -28,19 +28,24 @@ export function stepMetrics(outcome: StepOutcome): StepMetrics {
     ...updateMetrics(update),
     ...(config.algorithm.klCoefficient > 0 ? { kl: update.kl.value } : {}),
     ...(config.refinement.count > 0 ? { ...critiqueMetrics(groups), ...refinementMetrics(groups, update) } : {}),
+    ...(hasLanguageModelCritic(config) ? languageModelMetrics(groups) : {}),
     ...costMetrics(outcome),
   };
 }
 
-/** All tokens that were sampled for these groups. */
-export function generatedTokens(groups: readonly TrainingGroup[]): number {
-  return sum(allResponses(groups).map((response) => response.tokens.length));
+/** All tokens that the policy sampled for these groups, its self-critiques included. */
+export function generatedTokens(groups: readonly TrainingGroup[], config: Pick<RunConfig, "critique">): number {
+  return (
+    sum(allResponses(groups).map((response) => response.tokens.length)) +
+    sum(selfCritiques(groups, config).map((critique) => critique.tokens?.completion ?? 0))
+  );
 }
 
-/** Prompt tokens of the sampling requests: a prompt counts once, however many responses were drawn from it. */
-function promptTokens(groups: readonly TrainingGroup[]): number {
+/** Prompt tokens of the policy's sampling requests: a prompt counts once, however many responses were drawn from it. */
+function promptTokens(groups: readonly TrainingGroup[], config: Pick<RunConfig, "critique">): number {
   const refined = groups.flatMap((group) => group.refinements.map((response) => response.samplingPrompt.length));
-  return sum(groups.map((group) => group.prompt.length)) + sum(refined);
+  const criticised = selfCritiques(groups, config).map((critique) => critique.tokens?.prompt ?? 0);
+  return sum(groups.map((group) => group.prompt.length)) + sum(refined) + sum(criticised);
 }
 
 function rewardMetrics(groups: readonly TrainingGroup[], names: readonly string[]): StepMetrics {
@@ -88,12 +93,42 @@ function updateMetrics(update: UpdateStatistics): StepMetrics {
 }
 
 function critiqueMetrics(groups: readonly TrainingGroup[]): StepMetrics {
-  const criticised = groups.flatMap((group) => group.initial).filter((response) => response.critique !== undefined);
+  const critiques = allCritiques(groups);
   return {
-    "critique/count": criticised.length,
-    "critique/failures": count(criticised, (response) => response.critique?.failure !== undefined),
-    "critique/mean_characters": mean(criticised.map((response) => response.critique!.text.length)),
+    "critique/count": critiques.length,
+    "critique/failures": count(critiques, (critique) => critique.failure !== undefined),
+    "critique/cut": count(critiques, (critique) => critique.cutFrom !== undefined),
+    "critique/mean_characters": mean(critiques.map((critique) => critique.text.length)),
   };
+}
+
+function languageModelMetrics(groups: readonly TrainingGroup[]): StepMetrics {
+  const asked = allCritiques(groups).filter((critique) => critique.prompt !== undefined);
+  const written = asked.filter((critique) => critique.failure === undefined);
+  const judged = written.filter((critique) => critique.agreement !== undefined);
+  const tokens = asked.flatMap((critique) => critique.tokens ?? []);
+  return {
+    "critique/written": written.length,
+    "critique/verdict_rate": fraction(written, (critique) => critique.verdict !== null),
+    "critique/agreement": fraction(judged, (critique) => critique.agreement === true),
+    "critique/leak_rate": fraction(written, (critique) => critique.leak === true),
+    "critique/clipped_ratio": fraction(written, (critique) => critique.stopReason === "length"),
+    "critique/mean_latency": mean(asked.flatMap((critique) => critique.latencyMs ?? [])) / 1000,
+    "critique/tokens_in": sum(tokens.map(({ prompt }) => prompt)),
+    "critique/tokens_out": sum(tokens.map(({ completion }) => completion)),
+  };
+}
+
+function hasLanguageModelCritic({ critique }: Pick<RunConfig, "critique">): boolean {
+  return "responses" in critique;
+}
+
+function allCritiques(groups: readonly TrainingGroup[]): Critique[] {
+  return groups.flatMap((group) => group.initial.flatMap((response) => response.critique ?? []));
+}
+
+function selfCritiques(groups: readonly TrainingGroup[], { critique }: Pick<RunConfig, "critique">): Critique[] {
+  return critique.type === "self" ? allCritiques(groups) : [];
 }
 
 function refinementMetrics(groups: readonly TrainingGroup[], update: UpdateStatistics): StepMetrics {
@@ -128,13 +163,13 @@ function refinementMetrics(groups: readonly TrainingGroup[], update: UpdateStati
 }
 
 function costMetrics({ groups, update, stopwatch, stepSeconds, generatedBefore, config }: StepOutcome): StepMetrics {
-  const generated = generatedTokens(groups);
+  const generated = generatedTokens(groups, config);
   const refining = config.refinement.count > 0;
   return {
     "tokens/generated": generated,
     "tokens/generated_total": generatedBefore + generated,
     "tokens/trained": update.trainedTokens,
-    "tokens/in_sampling": promptTokens(groups),
+    "tokens/in_sampling": promptTokens(groups, config),
     "tokens/in_training": update.passedTokens,
     "seconds/step": stepSeconds,
     "seconds/sample": stopwatch.seconds("sample"),

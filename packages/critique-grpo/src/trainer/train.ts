@@ -3,6 +3,7 @@ import type { RunConfig } from "../config/schema.js";
 import type { Question } from "../data/question.js";
 import type { Critic } from "../feedback/critique/critic.js";
 import { createIndicativeCritic } from "../feedback/critique/indicative.js";
+import { createSelfCritic } from "../feedback/critique/policy-critics.js";
 import { createScorer, type WeightedReward } from "../feedback/reward/reward.js";
 import type { Policy, TextCodec } from "../policy/policy.js";
 import { assembleGroup } from "../rollout/assemble.js";
@@ -13,7 +14,7 @@ import { Stopwatch } from "../rollout/stopwatch.js";
 import type { EventSink } from "../run/events.js";
 import { checkCapabilities, checkConfig, checkCritic, checkQuestions } from "./check.js";
 import { generatedTokens, type StepMetrics, stepMetrics } from "./metrics.js";
-import { RunSession } from "./session.js";
+import { type Progress, RunSession } from "./session.js";
 import { updatePolicy } from "./update.js";
 import { stepWarnings } from "./warnings.js";
 
@@ -33,7 +34,7 @@ export interface TrainOptions {
   readonly questions: readonly Question[];
   /** Added up with their weights. */
   readonly rewards: readonly WeightedReward[];
-  /** Default: what critique.type names, where it needs no module. */
+  /** Opened and closed by the run. Default: what critique.type names, where it needs no module, model or server. */
   readonly critic?: Critic | null | undefined;
   /** Called before the first step, every `evaluation.every` steps, and after the last one. */
   readonly evaluate?: EvaluationHook | undefined;
@@ -75,9 +76,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 
   const { steps, seed, questionsPerStep } = config;
   const rewardNames = options.rewards.map((reward) => reward.name);
-  const session = await RunSession.open({ ...options, task: "train", steps, volatileKeys: volatileKeys(config) });
   let metrics: StepMetrics | null = null;
-  return session.run(async (progress) => {
+  const loop = async (session: RunSession, progress: Progress) => {
     await session.evaluateIfDue(evaluate, config.evaluation.every);
     while (progress.step < steps) {
       const start = performance.now();
@@ -94,13 +94,21 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       const stepSeconds = (performance.now() - start) / 1000;
       metrics = stepMetrics({ groups, update, stopwatch, stepSeconds, config, generatedBefore, rewardNames });
       progress.optimizerSteps += update.optimizerSteps;
-      progress.generatedTokens += generatedTokens(groups);
+      progress.generatedTokens += generatedTokens(groups, config);
       await session.finishStep(metrics, groups, stepWarnings(groups, update));
       await session.checkpointIfDue(config.checkpoint.every);
       await session.evaluateIfDue(evaluate, config.evaluation.every);
     }
     return metrics;
-  });
+  };
+  const runDirectory = options.runDirectory ?? config.runDirectory ?? null;
+  try {
+    await critic?.open?.({ policy, codec, runDirectory });
+    const session = await RunSession.open({ ...options, task: "train", steps, volatileKeys: volatileKeys(config) });
+    return await session.run((progress) => loop(session, progress));
+  } finally {
+    await critic?.close?.();
+  }
 }
 
 /**
@@ -112,7 +120,7 @@ function volatileKeys({ optimizer }: RunConfig): string[] {
   return optimizer.schedule === "constant" ? [...always, "steps"] : always;
 }
 
-function defaultCritic(config: RunConfig): Critic | null {
-  const { type } = config.critique;
-  return type === "simple" || type === "simple_gt" ? createIndicativeCritic(type) : null;
+function defaultCritic({ critique }: RunConfig): Critic | null {
+  if (critique.type === "self") return createSelfCritic(critique);
+  return critique.type === "simple" || critique.type === "simple_gt" ? createIndicativeCritic(critique.type) : null;
 }

@@ -23,6 +23,14 @@ export function stepWarnings(groups: readonly TrainingGroup[], update: UpdateSta
     initial.map((response) => response.critique?.failure),
   );
   report(
+    "critiques were cut to fit the context",
+    initial.map(({ critique }) =>
+      critique?.cutFrom === undefined
+        ? undefined
+        : `${critique.text.length} of ${critique.cutFrom} characters are left`,
+    ),
+  );
+  report(
     "responses could not be refined",
     initial.map((response) => response.refinementSkipped),
   );

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Question } from "../../data/question.js";
 import type { InitialResponse } from "../../rollout/records.js";
+import { fallbackCritique } from "./critic.js";
 import { createIndicativeCritic } from "./indicative.js";
 import { type CritiqueFunction, createProgramCritic } from "./program.js";
 import { resolveCritic } from "./resolve.js";
@@ -71,9 +72,15 @@ describe("resolveCritic", () => {
     const program = await resolveCritic({ type: "program", module: "/m.ts" }, async () => ({ critique: () => "look" }));
     expect((await program!.critique([request(true)]))[0]!.text).toBe("look");
   });
+});
 
-  it("refuses a program without a module, and a module without a program", async () => {
-    await expect(resolveCritic({ type: "program" }, noModules)).rejects.toThrow("needs critique.module");
-    await expect(resolveCritic({ type: "simple", module: "/m.ts" }, noModules)).rejects.toThrow("the type is simple");
+describe("fallbacks", () => {
+  it("say no ground truth where there is none", () => {
+    const { response, seed } = request(false);
+    expect(fallbackCritique({ question: { ...question, gold: "" }, response, seed }, "down")).toEqual({
+      kind: "simple",
+      text: "The generated solution is incorrect.",
+      failure: "down",
+    });
   });
 });

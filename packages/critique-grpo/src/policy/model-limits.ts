@@ -23,9 +23,7 @@ export function readModelLimits(engine: RunConfig["engine"]): ModelLimits {
     config = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const reason = missing
-      ? "no such file; engine.model must be a Hugging Face model directory"
-      : (error as Error).message;
+    const reason = missing ? "no such file; a Hugging Face model directory is needed" : (error as Error).message;
     throw new InputError(`${path}: ${reason}`, { cause: error });
   }
   const number = (key: string): number => {
