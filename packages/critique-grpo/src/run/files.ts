@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { appendFile, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 
 /**
  * Writes to a temporary name and renames: a reader sees the old content or the new one. `sync` (default) makes it last
@@ -62,6 +63,27 @@ export async function readJsonLines<T>(path: string): Promise<T[]> {
   return records;
 }
 
+/**
+ * The records of a JSON-lines file one after another, without the file ever being whole in memory; as `readJsonLines`
+ * otherwise.
+ */
+export async function* streamJsonLines<T>(path: string): AsyncIterable<T> {
+  if ((await fileSize(path)) === 0) return;
+  let number = 0;
+  let bad: { readonly line: number; readonly message: string } | undefined;
+  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
+    number++;
+    if (line === "") continue;
+    // Only the last line may be torn.
+    if (bad !== undefined) throw new Error(`${path}:${bad.line}: not a line of JSON: ${bad.message}`);
+    try {
+      yield JSON.parse(line) as T;
+    } catch (error) {
+      bad = { line: number, message: (error as Error).message };
+    }
+  }
+}
+
 /** Content of a text file, null if it does not exist. */
 export async function readIfPresent(path: string): Promise<string | null> {
   try {
@@ -92,9 +114,23 @@ export async function rewindFile(path: string, bytes: number): Promise<void> {
 
 /** Cuts a torn last line off, so that the next record starts on a line of its own. */
 export async function dropTornLine(path: string): Promise<void> {
-  const content = await readIfPresent(path);
-  if (content === null || content.endsWith("\n")) return;
-  await truncate(path, Buffer.byteLength(content.slice(0, content.lastIndexOf("\n") + 1)));
+  const size = await fileSize(path);
+  if (size === 0) return;
+  const handle = await open(path, "r");
+  const chunk = Buffer.alloc(64 * 1024);
+  let keep = 0;
+  try {
+    // From the end: only the last line matters, and it may be long.
+    for (let end = size; end > 0 && keep === 0; end -= chunk.length) {
+      const start = Math.max(0, end - chunk.length);
+      const { bytesRead } = await handle.read(chunk, 0, end - start, start);
+      keep = start + chunk.subarray(0, bytesRead).lastIndexOf(0x0a) + 1;
+      if (keep === start) keep = 0;
+    }
+  } finally {
+    await handle.close();
+  }
+  if (keep < size) await truncate(path, keep);
 }
 
 /** Paths of all files below a directory, relative to it, sorted. */

@@ -55,6 +55,26 @@ export const math: RewardFunction = async ({ question, text }, options) => {
   }
 };
 
+/** The answer that a response gives, as text, null if none is found; killed like the reward, never throws. */
+export async function readMathAnswer(
+  gold: string,
+  text: string,
+  options: Readonly<Record<string, unknown>>,
+): Promise<string | null> {
+  const { timeoutMs, verify } = mathOptions(options);
+  return text === "" ? null : (await poolFor(timeoutMs).verify(gold, text, verify)).prediction;
+}
+
+/** Whether two answers that `readMathAnswer` found mean the same; false where that cannot be told. */
+export async function equalMathAnswers(
+  a: string,
+  b: string,
+  options: Readonly<Record<string, unknown>>,
+): Promise<boolean> {
+  const { timeoutMs, verify } = mathOptions(options);
+  return (await poolFor(timeoutMs).verify(a, `\\boxed{${b}}`, verify)).correct;
+}
+
 /** Why this gold answer cannot be verified against; null if it can. */
 export function unverifiableMathGold(gold: string, options: Readonly<Record<string, unknown>>): string | null {
   const { verifiable, reason } = checkGold(gold, mathOptions(options).verify);

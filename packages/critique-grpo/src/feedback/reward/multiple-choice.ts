@@ -1,5 +1,5 @@
 /** The `multiple-choice` reward: did the response choose the gold letter? (GPQA, MMLU-Pro) */
-import { gradeChoice } from "@critique-grpo/math-verify";
+import { extractChoice, gradeChoice } from "@critique-grpo/math-verify";
 import { InputError } from "../../config/errors.js";
 import type { RewardFunction } from "./reward.js";
 
@@ -32,6 +32,11 @@ export const multipleChoice: RewardFunction = ({ question, text }, options) => {
   }
   return verdict.correct;
 };
+
+/** The letter that a response chooses; null if none is found. */
+export function readChoice(text: string, options: Readonly<Record<string, unknown>>): string | null {
+  return extractChoice(text, { letters: lettersOf(options) });
+}
 
 /** Why this gold answer cannot be verified against; null if it can. */
 export function unverifiableChoiceGold(gold: string, options: Readonly<Record<string, unknown>>): string | null {
