@@ -82,44 +82,73 @@ describe("train", () => {
 });
 
 describe("eval", () => {
-  it("prints a table, a summary as JSON, and every response", async () => {
-    const argv = [
-      "eval",
-      project.path("run.yaml"),
-      "--files",
-      project.path("data.jsonl"),
-      "--samples",
-      "4",
-      "--greedy",
-    ];
-    const table = await project.run([
-      ...argv,
-      "--set",
-      "reward.correctAt=0.9",
-      "--out",
-      project.path("responses.jsonl"),
-    ]);
-    expect(table.code).toBe(0);
-    expect(table.stdout).toMatch(
-      /^source\s+questions\s+pass@1\s+pass@2\s+pass@4\s+greedy\s+never solved\s+reward\nall\s+3 /,
-    );
-    const lines = readFileSync(project.path("responses.jsonl"), "utf8").trim().split("\n");
-    expect(lines).toHaveLength(3);
-    expect(JSON.parse(lines[0]!)).toMatchObject({ id: "data#0", responses: [{}, {}, {}, {}], greedy: {} });
+  const held = () => ["--files", project.path("data.jsonl"), "--set", "reward.correctAt=0.9"];
 
+  it("prints a table, a summary as JSON, and keeps every response", async () => {
+    const out = project.path("evaluated");
+    const argv = ["eval", project.path("run.yaml"), ...held(), "--samples", "4", "--greedy", "--out", out];
+    const table = await project.run(argv);
+    expect([table.code, table.stderr]).toEqual([0, `every generation: ${out}\n`]);
+    expect(table.stdout).toMatch(
+      /^source\s+questions\s+pass@1\s+pass@2\s+pass@4\s+greedy\s+never solved\s+reward\s+tokens\s+cut off\nall\s+3 × 4 /,
+    );
+    const lines = readFileSync(project.path("evaluated/generations.jsonl"), "utf8").trim().split("\n");
+    expect(lines).toHaveLength(15);
+    expect(JSON.parse(lines[0]!)).toMatchObject({ schemaVersion: 1, set: "data", reward: { parts: {} } });
+
+    // The same command finds all of it there: no model is needed any more.
     const json = await project.run([...argv, "--json"]);
+    expect(json.stderr).toContain("15 responses are there already");
+    expect(readFileSync(project.path("evaluated/generations.jsonl"), "utf8").trim().split("\n")).toEqual(lines);
     const summary = JSON.parse(json.stdout) as { questions: number; passAt: { k: number }[] };
     expect(summary.questions).toBe(3);
     expect(summary.passAt.map(({ k }) => k)).toEqual([1, 2, 4]);
+    expect((await project.run([...argv, "--seed", "5"])).stderr).toContain("holds another evaluation: settings differ");
   });
 
-  it("takes a finished run: its configuration and its model", async () => {
+  it("takes a finished run, its configuration and its model, and a model directory", async () => {
     const { code, stderr } = await project.run(["eval", project.path("first")]);
-    expect([code, stderr]).toEqual([
-      2,
-      expect.stringContaining("evaluation.files names no questions; set it, or give --files"),
-    ]);
-    expect((await project.run(["eval", project.path("first"), "--files", project.path("data.jsonl")])).code).toBe(0);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("no questions: give --benchmark or --files")]);
+    const run = await project.run(["eval", project.path("first"), ...held()]);
+    expect(run.code).toBe(0);
+    expect(run.stderr).toContain(project.path("first/evaluations/data-"));
+    const argv = ["--files", project.path("data.jsonl"), "--reward", "exact-match", "--plain", "--max-tokens", "4"];
+    const model = await project.run(["eval", project.path("first/model"), ...argv, "--out", project.path("bare")]);
+    expect([model.code, model.stdout]).toEqual([0, expect.stringContaining("all         3 × 1")]);
+  });
+
+  it("scores saved generations anew", async () => {
+    project.write(
+      "saved.jsonl",
+      [
+        { gold: "1/2", responses: ["so it is \\boxed{0.5}", "\\boxed{2}", "\\boxed{\\frac{1}{2}}"] },
+        { gold: "7", responses: [{ text: "\\boxed{8}", length: 5 }, "\\boxed{7}", "\\boxed{8.0}"] },
+      ]
+        .map((row) => `${JSON.stringify(row)}\n`)
+        .join(""),
+    );
+    const out = project.path("rescored");
+    const first = await project.run(["eval", "--rescore", project.path("saved.jsonl"), "--json", "--out", out]);
+    // 2 of 3 and 1 of 3 right; the votes are 0.5 = 1/2 (right) and 8 = 8.0 (wrong).
+    expect(JSON.parse(first.stdout)).toMatchObject({ pass1: { value: 0.5 }, majority: { value: 0.5 } });
+    const again = await project.run(["eval", "--rescore", out, "--reward", "exact-match"]);
+    expect(again.stderr).toBe("");
+    expect(again.stdout).toContain("3 of 6 verdicts changed");
+  });
+
+  it.each([
+    [[], "nothing to evaluate; name a run"],
+    [["http://user:secret@localhost/v1", "--model", "m"], "must not hold user, password or query"],
+    [["http://localhost/v1"], "--model must name the model"],
+    [["tinker://a/sampler_weights/b"], "--tokenizer must name"],
+    [["run.yaml", "--benchmark", "math50"], 'did you mean "math500"?'],
+    [["run.yaml", "--files", "data.jsonl", "--samples", "2", "--temperature", "0"], "2 samples at temperature 0"],
+  ])("%j is refused", async (argv, message) => {
+    const paths = argv.map((part) => (/^\w+\.(yaml|jsonl)$/.test(part) ? project.path(part) : part));
+    const { code, stderr } = await project.run(["eval", ...paths]);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain("secret");
+    expect(code).toBe(2);
   });
 });
 

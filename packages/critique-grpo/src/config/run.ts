@@ -1,4 +1,5 @@
 /** The configuration of a training run: schema, rules between keys, loading. */
+import { benchmarks as benchmarkRegistry } from "../evaluation/benchmarks/registry.js";
 import { critiqueTemplateProblem } from "../feedback/critique/critique-prompt.js";
 import { refinementTemplateProblem } from "../feedback/refinement-prompt.js";
 import { builtInRewards } from "../feedback/reward/resolve.js";
@@ -157,18 +158,37 @@ function checkData({ data }: RunConfig): ConfigProblem[] {
   return problems;
 }
 
-function checkEvaluation({ evaluation }: RunConfig): ConfigProblem[] {
+function checkEvaluation({ evaluation, engine }: RunConfig): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  if (evaluation.every > 0 && evaluation.files === undefined) {
+  const { benchmarks, files, samples, benchmarkSamples, maxTokens } = evaluation;
+  if (evaluation.every > 0 && files === undefined && benchmarks.length === 0) {
     problems.push({
       path: ["evaluation", "every"],
-      message: `is ${evaluation.every}, but evaluation.files names no held-out questions; add files or set it to 0`,
+      message: `is ${evaluation.every}, but evaluation.files names no held-out questions and evaluation.benchmarks no benchmark; add one or set it to 0`,
     });
   }
-  if (evaluation.temperature === 0 && evaluation.samples > 1) {
+  const names = benchmarks.map((entry) => (typeof entry === "string" ? entry : entry.name));
+  for (const [index, name] of names.entries()) {
+    const known = [...benchmarkRegistry.keys()];
+    const path = ["evaluation", "benchmarks", index];
+    if (!known.includes(name)) {
+      const hint = didYouMean(name, known) || "; other files belong into evaluation.files";
+      problems.push({ path, message: `"${name}" is not one of ${known.join(", ")}${hint}` });
+    } else if (names.indexOf(name) !== index) {
+      problems.push({ path, message: `"${name}" stands twice` });
+    }
+  }
+  for (const [key, value] of Object.entries({ samples, benchmarkSamples })) {
+    if (evaluation.temperature > 0 || value === undefined || value === 1) continue;
     problems.push({
-      path: ["evaluation", "samples"],
-      message: `is ${evaluation.samples}, but at evaluation.temperature 0 all samples are the same; set samples to 1, or use greedy: true beside a temperature above 0`,
+      path: ["evaluation", key],
+      message: `is ${value}, but at evaluation.temperature 0 all samples are the same; set it to 1, or use greedy: true beside a temperature above 0`,
+    });
+  }
+  if (maxTokens !== undefined && engine.contextLength !== undefined && maxTokens >= engine.contextLength) {
+    problems.push({
+      path: ["evaluation", "maxTokens"],
+      message: `is ${maxTokens}, but engine.contextLength (prompt + response) is ${engine.contextLength}: no room for a prompt; lower it or raise engine.contextLength`,
     });
   }
   return problems;

@@ -237,16 +237,46 @@ export const optimizerSchema = z.strictObject({
 });
 
 export const evaluationSchema = z.strictObject({
-  files: dataSchema.shape.files.optional().describe("Held-out questions; none = no evaluation"),
+  files: dataSchema.shape.files.optional().describe("Held-out questions, judged by the rewards of the run"),
+  benchmarks: z
+    .array(
+      z.union([
+        z.string().min(1),
+        z.strictObject({
+          name: z.string().min(1).describe("Its name"),
+          file: path("file", "JSONL or parquet file").optional().describe("Its questions; default: looked for"),
+        }),
+      ]),
+    )
+    .default([])
+    .describe(
+      "Benchmarks by name (math500, minerva, olympiad, amc23, aime24, aime25, gpqa, gsm8k), judged by the benchmark's own verifier; asked with data.promptTemplate and data.system where they are set",
+    ),
+  benchmarkDirectory: path("output", "Directory")
+    .optional()
+    .describe(
+      "Where benchmark files are looked for, and kept that come from the Hugging Face hub; default: ~/.cache/critique-grpo/benchmarks",
+    ),
+  benchmarkSamples: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("Responses a question of a benchmark; default: 8 for AIME, 4 for AMC, 1 for the others"),
   every: z
     .int()
     .min(0)
     .default(0)
     .describe("Steps between evaluations; 0 = only before the first and after the last step"),
-  samples: z.int().min(1).default(1).describe("Responses a question at `temperature`, for pass@1 and pass@k"),
+  samples: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe("Responses a question of `files` at `temperature`, for pass@1 and pass@k"),
   temperature: z.number().min(0).default(0.6).describe("0 = greedy; then `samples` must be 1"),
+  topP: z.number().gt(0).max(1).default(1).describe("Keep the smallest set of tokens with this probability; 1 = all"),
+  maxTokens: z.int().min(1).optional().describe("Longest response; default: sampling.maxTokens"),
   greedy: z.boolean().default(false).describe("Draw one greedy response a question as well"),
-  limit: z.int().min(1).optional().describe("Use only the first questions"),
+  limit: z.int().min(1).optional().describe("Use only the first questions of `files` and of each benchmark"),
 });
 
 export const checkpointSchema = z.strictObject({

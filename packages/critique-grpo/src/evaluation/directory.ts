@@ -6,7 +6,6 @@ import type { Question } from "../data/question.js";
 import {
   dropTornLine,
   ensureDirectory,
-  fileSize,
   jsonLine,
   readIfPresent,
   readJsonLines,
@@ -141,7 +140,9 @@ export async function readManifest(path: string): Promise<EvaluationManifest | n
       `${join(path, EVALUATION_FILE)} has schema version ${manifest.schemaVersion}; this program reads ${SCHEMA_VERSION}`,
     );
   }
-  return manifest;
+  const { settings } = manifest;
+  // JSON has no NaN: the temperature of generations from elsewhere is not known.
+  return { ...manifest, settings: { ...settings, temperature: settings.temperature ?? Number.NaN } };
 }
 
 /** null while the evaluation goes on. */
@@ -167,11 +168,6 @@ export function responseOf(record: GenerationRecord): EvaluatedResponse {
     ...(answer === undefined ? {} : { answer }),
     ...(failure === undefined ? {} : { failure }),
   };
-}
-
-/** Whether a directory has been begun, and how far it is. */
-export async function hasGenerations(path: string): Promise<boolean> {
-  return (await fileSize(join(path, GENERATIONS_FILE))) > 0;
 }
 
 function keyOf(set: string, id: string, sample: SampleKey): string {
@@ -210,7 +206,8 @@ async function checkSame(
   const questions = await readIfPresent(join(path, QUESTIONS_FILE));
   if (differing.length === 0 && questions === questionLines(sets)) return;
   const what = differing.length > 0 ? differing : ["questions"];
-  const [was, is] = differing.length > 0 ? [present[differing[0]!], wanted[differing[0]!]].map((v) => JSON.stringify(v)) : [];
+  const [was, is] =
+    differing.length > 0 ? [present[differing[0]!], wanted[differing[0]!]].map((v) => JSON.stringify(v)) : [];
   throw new InputError(
     `${path} holds another evaluation: ${what.join(", ")} differ${was === undefined ? "" : ` (there ${was}, here ${is})`}; give another --out`,
   );

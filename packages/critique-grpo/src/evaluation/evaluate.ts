@@ -1,6 +1,6 @@
 import type { Question } from "../data/question.js";
 import type { Policy, TextCodec } from "../policy/policy.js";
-import { policyGenerator } from "./generator.js";
+import { policyGenerator } from "./generators/policy.js";
 import { measure } from "./measure.js";
 import type { EvaluationOptions, EvaluationResult } from "./types.js";
 

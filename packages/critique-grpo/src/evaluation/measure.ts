@@ -1,6 +1,6 @@
 /** Draws responses to sets of questions, scores them, lets them vote, and sums up. */
 import type { Question } from "../data/question.js";
-import type { GeneratedResponse, GenerationRequest, ResponseGenerator } from "./generator.js";
+import type { GeneratedResponse, GenerationRequest, ResponseGenerator } from "./generators/generator.js";
 import { majorityVote } from "./majority.js";
 import { summarise } from "./summary.js";
 import type {
@@ -169,18 +169,16 @@ async function drawBatch(
   if (failed !== undefined) throw failed.error;
   for (const { examination, samples } of batch) {
     const { responses, question } = examination;
-    const missing = greedy ? examination.greedy === undefined : samples.some((sample) => responses[sample] === undefined);
+    const missing = greedy
+      ? examination.greedy === undefined
+      : samples.some((sample) => responses[sample] === undefined);
     if (missing) {
       throw new Error(`the engine did not return all of the ${samples.length} samples of ${question.id} asked for`);
     }
   }
 }
 
-async function judge(
-  verifier: Verifier,
-  question: Question,
-  generated: GeneratedResponse,
-): Promise<EvaluatedResponse> {
+async function judge(verifier: Verifier, question: Question, generated: GeneratedResponse): Promise<EvaluatedResponse> {
   const { text, tokens, length, stopReason, failure } = generated;
   if (failure !== undefined) {
     const reward = { value: 0, correct: false, parts: {} };

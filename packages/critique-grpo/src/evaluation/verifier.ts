@@ -6,10 +6,6 @@ import { resolveRewards } from "../feedback/reward/resolve.js";
 import { createScorer, type WeightedReward } from "../feedback/reward/reward.js";
 import type { AnswerReader, Verifier } from "./types.js";
 
-/** Rewards that say right or wrong by themselves, so that a benchmark or an option can name them. */
-export const builtInVerifiers = ["math", "multiple-choice"] as const;
-export type BuiltInVerifier = (typeof builtInVerifiers)[number];
-
 /** A verifier over the rewards of a run. Of several rewards the first that can read answers does. */
 export function createVerifier(rewards: readonly WeightedReward[], correctAt: number): Verifier {
   const answers = rewards.map(answerReader).find((reader) => reader !== undefined);
@@ -17,8 +13,10 @@ export function createVerifier(rewards: readonly WeightedReward[], correctAt: nu
   return { name, score: createScorer(rewards, correctAt), ...(answers === undefined ? {} : { answers }) };
 }
 
-/** The verifier of that name with its default options. */
-export async function builtInVerifier(name: BuiltInVerifier): Promise<Verifier & { readonly rewards: readonly WeightedReward[] }> {
+/** The built-in reward of that name, with its default options, as a verifier. @throws InputError for another name */
+export async function builtInVerifier(
+  name: string,
+): Promise<Verifier & { readonly rewards: readonly WeightedReward[] }> {
   const rewards = await resolveRewards({ functions: [{ name, weight: 1, options: {} }] }, () =>
     Promise.reject(new InputError(`the verifier ${name} has no module`)),
   );

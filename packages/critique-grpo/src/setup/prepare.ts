@@ -6,8 +6,9 @@ import { loadUserModule } from "../config/user-module.js";
 import { checkPrompts, requireGold, verifiableQuestions } from "../data/check.js";
 import { type LocatedQuestion, loadQuestions } from "../data/load.js";
 import type { Question } from "../data/question.js";
-import { evaluate } from "../evaluation/evaluate.js";
-import type { EvaluationOptions, EvaluationResult } from "../evaluation/types.js";
+import { policyGenerator } from "../evaluation/generators/policy.js";
+import { measure } from "../evaluation/measure.js";
+import type { EvaluationSet } from "../evaluation/types.js";
 import type { Critic } from "../feedback/critique/critic.js";
 import { resolveCritic } from "../feedback/critique/resolve.js";
 import { resolveRewards } from "../feedback/reward/resolve.js";
@@ -17,6 +18,7 @@ import { openPolicy } from "../policy/open.js";
 import type { Policy } from "../policy/policy.js";
 import { type HuggingFaceTextCodec, loadTextCodec } from "../text/codec.js";
 import type { EvaluationHook } from "../trainer/train.js";
+import { evaluationSet, evaluationSettings, loadEvaluationSets } from "./evaluation.js";
 
 export interface PreparedRun {
   readonly config: RunConfig;
@@ -27,12 +29,12 @@ export interface PreparedRun {
   readonly warnings: readonly string[];
   /** Tokens of the longest training prompt. */
   readonly longestPrompt: number;
-  /** Empty where evaluation.files is not set. */
-  readonly evaluationQuestions: readonly Question[];
+  /** Empty where the configuration names neither evaluation.files nor benchmarks. */
+  readonly evaluationSets: readonly EvaluationSet[];
   readonly rewards: readonly WeightedReward[];
   readonly critic: Critic | null;
   readonly score: Scorer;
-  /** What `train()` calls for evaluations; undefined without evaluation.files. */
+  /** What `train()` calls for evaluations; undefined where there are no evaluation sets. */
   readonly evaluate: EvaluationHook | undefined;
 }
 
@@ -49,30 +51,26 @@ export async function prepareRun(config: RunConfig): Promise<PreparedRun> {
   const codec = loadTextCodec(tokenizerDirectory);
 
   const loaded = await loadQuestions(config.data);
-  const loadedForEvaluation = await loadEvaluationQuestions(config);
-  checkGold(config, [...loaded, ...loadedForEvaluation]);
-  const warnings: string[] = [];
-  const verifiable = (located: readonly LocatedQuestion[]) => {
-    const { kept, warning } = verifiableQuestions(located, rewards, config.reward.unverifiableGold);
-    if (warning !== null) warnings.push(warning);
-    return kept;
-  };
-  const questions = verifiable(loaded);
-  const evaluationQuestions = verifiable(loadedForEvaluation);
+  const { sets, warnings: setWarnings } = await loadEvaluationSets(config, rewards);
+  const heldOut = sets.flatMap(({ located }) => located);
+  checkGold(config, [...loaded, ...heldOut]);
+  const { kept: questions, warning } = verifiableQuestions(loaded, rewards, config.reward.unverifiableGold);
+  const warnings = warning === null ? setWarnings : [warning, ...setWarnings];
   const { contextLength, vocabularySize } = readModelLimits(config.engine);
   const { maxTokens } = config.sampling;
   // A refinement is trained as an answer to the bare question: it must fit there, too.
   const longest = config.refinement.count > 0 ? Math.max(maxTokens, config.refinement.maxTokens ?? 0) : maxTokens;
   const longestPrompt = checkPrompts(questions, codec, { contextLength, maxTokens: longest, vocabularySize });
-  checkPrompts(evaluationQuestions, codec, { contextLength, maxTokens, vocabularySize });
+  const evaluationLimits = { contextLength, maxTokens: config.evaluation.maxTokens ?? maxTokens, vocabularySize };
+  checkPrompts(heldOut, codec, evaluationLimits);
 
-  const heldOut = evaluationQuestions.map(({ question }) => question);
+  const evaluationSets = sets.map(evaluationSet);
   const prepared = { config, codec, tokenizerDirectory, rewards, critic, score, longestPrompt, warnings };
   return {
     ...prepared,
     questions: questions.map(({ question }) => question),
-    evaluationQuestions: heldOut,
-    evaluate: heldOut.length === 0 ? undefined : evaluationHook({ ...prepared, evaluationQuestions: heldOut }),
+    evaluationSets,
+    evaluate: evaluationSets.length === 0 ? undefined : evaluationHook({ ...prepared, evaluationSets }),
   };
 }
 
@@ -104,36 +102,16 @@ export function tokenizerDirectoryOf({ tokenizer, engine }: Pick<RunConfig, "tok
   return typeof engine.model === "string" ? engine.model : dirname(engine.model.config);
 }
 
-/** Evaluates as the configuration says; `options` override it. */
-export function evaluateConfigured(
-  run: Pick<PreparedRun, "config" | "codec" | "score" | "evaluationQuestions">,
-  policy: Policy,
-  options: Partial<EvaluationOptions> = {},
-): Promise<EvaluationResult> {
-  const { evaluation, sampling, seed } = run.config;
-  return evaluate(policy, run.codec, run.evaluationQuestions, {
-    score: run.score,
-    samples: evaluation.samples,
-    temperature: evaluation.temperature,
-    greedy: evaluation.greedy,
-    maxTokens: sampling.maxTokens,
-    seed,
-    ...options,
-  });
-}
-
-function evaluationHook(run: Pick<PreparedRun, "config" | "codec" | "score" | "evaluationQuestions">): EvaluationHook {
-  return async ({ policy, signal }) => (await evaluateConfigured(run, policy, signal ? { signal } : {})).summary;
-}
-
-async function loadEvaluationQuestions({ data, evaluation }: RunConfig): Promise<LocatedQuestion[]> {
-  if (evaluation.files === undefined) return [];
-  const { limit: _, ...mapping } = data;
-  return loadQuestions({
-    ...mapping,
-    files: evaluation.files,
-    ...(evaluation.limit === undefined ? {} : { limit: evaluation.limit }),
-  });
+function evaluationHook({
+  config,
+  codec,
+  evaluationSets,
+}: Pick<PreparedRun, "config" | "codec" | "evaluationSets">): EvaluationHook {
+  const settings = evaluationSettings(config);
+  return async ({ policy, signal }) => {
+    const options = { ...settings, ...(signal ? { signal } : {}) };
+    return (await measure(policyGenerator(policy, codec), evaluationSets, options)).summary;
+  };
 }
 
 function checkGold({ reward, critique }: RunConfig, questions: readonly LocatedQuestion[]): void {

@@ -1,159 +1,257 @@
-import { existsSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { InputError } from "../../config/errors.js";
-import { loadRunConfig } from "../../config/run.js";
-import type { EvaluationResult, EvaluationSummary, SourceSummary } from "../../evaluation/types.js";
-import { evaluateConfigured, openConfiguredPolicy, prepareRun } from "../../setup/prepare.js";
+import { benchmarks } from "../../evaluation/benchmarks/registry.js";
+import { EvaluationDirectory } from "../../evaluation/directory.js";
+import type { ResponseGenerator } from "../../evaluation/generators/generator.js";
+import { measure } from "../../evaluation/measure.js";
+import { openSaved } from "../../evaluation/rescore.js";
+import type { EvaluationResult, EvaluationSummary } from "../../evaluation/types.js";
+import { builtInVerifier } from "../../evaluation/verifier.js";
+import { builtInRewards } from "../../feedback/reward/resolve.js";
+import {
+  evaluationName,
+  type OpenGenerator,
+  type PreparedEvaluation,
+  prepareEvaluation,
+  type TargetOptions,
+} from "../../setup/evaluation-target.js";
 import { type CliIo, EXIT } from "../io.js";
-import { formatCount, formatNumber, formatPercent, formatTable } from "../output/format.js";
-import { addConfigOptions, newCommand, parseNumber } from "./common.js";
+import { describeSummary } from "../output/evaluation.js";
+import { formatCount } from "../output/format.js";
+import { addConfigOptions, collect, newCommand, parseNumber } from "./common.js";
 
 const EXAMPLES = `
+Targets:
+  runs/x                          the trained model of a run, on its held-out questions
+  run.yaml                        the model that the YAML starts from
+  models/Qwen3-0.6B               a Hugging Face model directory
+  http://127.0.0.1:8000/v1        an OpenAI-compatible endpoint, with --model NAME
+  tinker://…/sampler_weights/…    a checkpoint on a Tinker server, with --tokenizer DIRECTORY (and --base-url)
+
 Examples:
-  critique-grpo eval runs/x                              the trained model of a run, on its held-out questions
-  critique-grpo eval run.yaml                            the model the YAML starts from
-  critique-grpo eval run.yaml --model runs/x/model --samples 8 --greedy
-  critique-grpo eval run.yaml --files other.jsonl --out responses.jsonl --json > summary.json
+  critique-grpo eval runs/x
+  critique-grpo eval runs/x --benchmark math500,aime24 --benchmark-directory data/benchmarks
+  critique-grpo eval models/Qwen3-0.6B --benchmark gsm8k=data/gsm8k/test.jsonl --samples 8
+  critique-grpo eval http://127.0.0.1:8000/v1 --model Qwen3-8B --benchmark gpqa --concurrency 32
+  critique-grpo eval --rescore runs/x/evaluations/math500-1a2b3c4d
 
-pass@1 is the mean over the samples of a question; pass@k is the unbiased estimate 1 - C(n-c,k)/C(n,k). Brackets hold
-95 % bootstrap intervals over questions. "never solved" counts questions without a right response in all samples.`;
+Benchmarks: ${[...benchmarks.keys()].join(", ")}; NAME=FILE takes the questions from a file of yours.
+Every generation is kept in the evaluation directory (--out); the same command goes on where it was stopped. pass@1 is
+the mean over the samples of a question; pass@k is the unbiased estimate 1 - C(n-c,k)/C(n,k); "majority" is the answer
+that most samples give. Brackets hold 95 % bootstrap intervals over questions. "never solved" counts questions without a
+right response in all samples. docs/evaluation.md tells more.`;
 
-interface EvalOptions {
+interface EvalOptions extends Omit<TargetOptions, "benchmarks" | "overrides" | "endpoint"> {
   readonly set?: readonly string[];
-  readonly model?: string;
-  readonly files?: string;
-  readonly samples?: number;
-  readonly temperature?: number;
-  readonly greedy?: boolean;
-  readonly limit?: number;
+  readonly benchmark?: readonly string[];
   readonly out?: string;
   readonly json?: boolean;
+  readonly rescore?: string;
+  readonly keyVariable?: string;
+  readonly concurrency?: number;
+  readonly timeout?: number;
+  readonly retries?: number;
 }
 
 export function evalCommand(io: CliIo, finish: (code: number) => void): Command {
   return addConfigOptions(
-    newCommand("eval", "measure a model on held-out questions: pass@1, pass@k, greedy, by source"),
+    newCommand("eval", "measure a model on benchmarks or held-out questions: pass@1, pass@k, majority, by source"),
   )
-    .argument("<config>", "YAML file, or the directory of a finished run")
-    .option("--model <directory>", "evaluate this model instead of the configuration's")
+    .argument("[target]", "run directory, YAML file, model directory, endpoint or tinker:// path")
+    .option("--benchmark <names>", "benchmarks, comma-separated; may be repeated", collect)
+    .option("--benchmark-directory <directory>", "where benchmark files are looked for, and kept that are downloaded")
     .option("--files <file>", "questions (default: evaluation.files)")
-    .option("--samples <n>", "responses a question (default: evaluation.samples)", parseNumber(1, true))
-    .option("--temperature <t>", "default: evaluation.temperature", parseNumber(0, false))
+    .option(
+      "--reward <name>",
+      `judges --files without a YAML, and --rescore: ${Object.keys(builtInRewards).join(", ")} (default: math)`,
+    )
+    .option(
+      "--samples <n>",
+      "responses a question (default: evaluation.samples, the benchmark's)",
+      parseNumber(1, true),
+    )
+    .option("--temperature <t>", "default: evaluation.temperature, 0.6", parseNumber(0, false))
+    .option("--top-p <p>", "default: evaluation.topP, 1", parseNumber(0, false))
+    .option("--max-tokens <n>", "longest response (default: evaluation.maxTokens, 4096)", parseNumber(1, true))
+    .option("--seed <n>", "default: the YAML's, 0", parseNumber(0, true))
     .option("--greedy", "draw one greedy response a question as well")
-    .option("--limit <n>", "use only the first questions", parseNumber(1, true))
-    .option("--out <file>", "write every question with its responses, one JSON object a line")
+    .option("--limit <n>", "use only the first questions of each set", parseNumber(1, true))
+    .option("--system <text>", "system message of benchmark questions")
+    .option("--prompt-template <text>", "text around benchmark questions; {question} is replaced")
+    .option("--plain", "encode prompts as they are, without the chat template")
+    .option("--model <name>", "model directory in the place of the YAML's; name of the model at an endpoint")
+    .option("--tokenizer <directory>", "directory with tokenizer.json (default: the model directory)")
+    .option("--threads <n>", "threads of the engine (default: all cores)", parseNumber(1, true))
+    .option("--context-length <n>", "longest prompt + response (default: what the model allows)", parseNumber(2, true))
+    .option("--base-url <address>", "Tinker server of a tinker:// path (default: TINKER_BASE_URL)")
+    .option("--key-variable <name>", "environment variable with the endpoint's key (default: OPENAI_API_KEY)")
+    .option("--concurrency <n>", "requests to the endpoint in flight (default: 8)", parseNumber(1, true))
+    .option("--timeout <seconds>", "of one request to the endpoint (default: 600)", parseNumber(0.1, false))
+    .option("--retries <n>", "further tries of a request to the endpoint (default: 5)", parseNumber(0, true))
+    .option(
+      "--rescore <path>",
+      "score saved generations anew: an evaluation directory, or JSONL with gold and responses",
+    )
+    .option("--out <directory>", "evaluation directory (default: evaluations/… in the run or here)")
     .option("--json", "print the summary as JSON")
     .addHelpText("after", EXAMPLES)
-    .action(async (config: string, options: EvalOptions) => finish(await runEval(io, config, options)));
+    .action(async (target: string | undefined, options: EvalOptions) =>
+      finish(
+        options.rescore === undefined
+          ? await runEval(io, target, options)
+          : await runRescore(io, target, options.rescore, options),
+      ),
+    );
 }
 
-async function runEval(io: CliIo, argument: string, options: EvalOptions): Promise<number> {
-  const { file, model } = evalTarget(argument, options.model);
-  const quote = (path: string) => JSON.stringify(resolve(path));
-  const overrides = [
-    ...(model === undefined ? [] : [`engine.model=${quote(model)}`]),
-    ...(options.files === undefined ? [] : [`evaluation.files=${quote(options.files)}`]),
-    ...(options.samples === undefined ? [] : [`evaluation.samples=${options.samples}`]),
-    ...(options.temperature === undefined ? [] : [`evaluation.temperature=${options.temperature}`]),
-    ...(options.greedy ? ["evaluation.greedy=true"] : []),
-    ...(options.limit === undefined ? [] : [`evaluation.limit=${options.limit}`]),
-    ...(options.set ?? []),
-  ];
-  if (model !== undefined) requireModelKey(file, options.set ?? []);
-  const { config } = loadRunConfig({ file, overrides });
-  if (config.evaluation.files === undefined) {
-    throw new InputError(`${file}: evaluation.files names no questions; set it, or give --files`);
+async function runEval(io: CliIo, argument: string | undefined, options: EvalOptions): Promise<number> {
+  if (argument === undefined) {
+    throw new InputError("nothing to evaluate; name a run, a YAML, a model directory, an endpoint or a tinker:// path");
   }
-  const run = await prepareRun(config);
-  for (const warning of run.warnings) io.stderr.write(`warning: ${warning}\n`);
-  const { signal, release } = io.interruption("Stopping");
-  const policy = await openConfiguredPolicy({ engine: config.engine });
-  const live = io.stderr.isTTY === true;
+  const prepared = await prepareEvaluation(argument, targetOptions(options));
+  for (const warning of prepared.warnings) io.stderr.write(`warning: ${warning}\n`);
+  const path = options.out ?? join(prepared.parent, evaluationName(prepared));
+  const { target, sets, settings } = prepared;
+  const directory = await EvaluationDirectory.open(path, { target, settings, evaluationSets: sets });
+  if (directory.found > 0) io.stderr.write(`${formatCount(directory.found)} responses are there already\n`);
+  const { signal, release } = io.interruption("Stopping; the same command goes on");
+  const { generator, close } = openOnDemand(prepared);
+  const progress = showProgress(io);
   try {
-    const result = await evaluateConfigured(run, policy, {
-      signal,
-      ...(live
-        ? {
-            onProgress: (done, total) => void io.stderr.write(`\r${formatCount(done)}/${formatCount(total)} responses`),
-          }
-        : {}),
+    const { summary } = await measure(generator, sets, {
+      ...settings,
+      ...{ journal: directory, signal, onProgress: progress.show },
     });
-    if (live) io.stderr.write("\r\x1b[K");
-    if (options.out !== undefined) writeFileSync(options.out, responseLines(result));
-    io.stdout.write(`${options.json ? JSON.stringify(result.summary, null, 2) : describeSummary(result.summary)}\n`);
+    progress.clear();
+    await directory.finish(summary);
+    printSummary(io, summary, options);
+    io.stderr.write(`every generation: ${path}\n`);
     return EXIT.ok;
   } finally {
     release();
-    await policy.close();
+    await close();
+    await directory.close();
   }
 }
 
-/** A run directory stands for its configuration and its trained model. */
-function evalTarget(argument: string, model: string | undefined): { file: string; model: string | undefined } {
-  const file = join(argument, "config.yaml");
-  if (!existsSync(file)) return { file: argument, model };
-  const trained = join(argument, "model");
-  if (model === undefined && !existsSync(trained)) {
-    throw new InputError(`${argument}: this run has no exported model yet; finish it, or name one with --model`);
+/** Where all responses are there, no model is loaded. */
+function openOnDemand({ open }: PreparedEvaluation): OpenGenerator {
+  let opened: Promise<OpenGenerator> | undefined;
+  const generator: ResponseGenerator = {
+    async *generate(requests, options) {
+      opened ??= open();
+      yield* (await opened).generator.generate(requests, options);
+    },
+  };
+  return { generator, close: async () => (await opened?.catch(() => undefined))?.close() };
+}
+
+function targetOptions(options: EvalOptions): TargetOptions {
+  const { benchmark, set, keyVariable, concurrency, timeout, retries } = options;
+  if (options.topP !== undefined && (options.topP <= 0 || options.topP > 1)) {
+    throw new InputError(`--top-p is ${options.topP}; it must be in (0, 1]`);
   }
-  return { file, model: model ?? trained };
+  return {
+    ...options,
+    ...(benchmark === undefined ? {} : { benchmarks: parseBenchmarks(benchmark) }),
+    overrides: set ?? [],
+    endpoint: {
+      ...(keyVariable === undefined ? {} : { keyVariable }),
+      ...(concurrency === undefined ? {} : { concurrency }),
+      ...(timeout === undefined ? {} : { timeoutMs: 1000 * timeout }),
+      ...(retries === undefined ? {} : { retries }),
+    },
+  };
 }
 
-/** A model directory can only be put in the place of another one. */
-function requireModelKey(file: string, overrides: readonly string[]): void {
-  const { engine } = loadRunConfig({ file, overrides }).config;
-  if (engine.type === "embedded") return;
-  throw new InputError(
-    `${file}: engine.type is ${engine.type}, which evaluates engine.baseModel on its server and no model directory. An exported adapter has to be merged first (docs/distributed.md); the run's own evaluations are in evaluations.jsonl`,
-  );
+/** `a,b=FILE`. */
+function parseBenchmarks(texts: readonly string[]): NonNullable<TargetOptions["benchmarks"]> {
+  return texts
+    .flatMap((text) => text.split(","))
+    .map((text) => text.trim())
+    .filter((text) => text !== "")
+    .map((text) => {
+      const separator = text.indexOf("=");
+      return separator < 0 ? text : { name: text.slice(0, separator), file: text.slice(separator + 1) };
+    });
 }
 
-function responseLines({ questions }: EvaluationResult): string {
-  return questions
-    .map(({ question, responses, greedy }) =>
-      JSON.stringify({
-        id: question.id,
-        dataSource: question.dataSource,
-        question: question.text,
-        gold: question.gold,
-        responses,
-        ...(greedy ? { greedy } : {}),
-      }),
-    )
-    .map((line) => `${line}\n`)
-    .join("");
+async function runRescore(
+  io: CliIo,
+  argument: string | undefined,
+  path: string,
+  options: EvalOptions,
+): Promise<number> {
+  // A target brings the rewards of its configuration.
+  const own = argument === undefined ? [] : (await prepareEvaluation(argument, targetOptions(options))).sets;
+  const saved = await openSaved(path, async (set, name) => {
+    const configured = own.find((candidate) => candidate.name === set);
+    if (configured !== undefined) return configured.verifier;
+    const wanted = options.reward ?? name ?? "math";
+    if (Object.hasOwn(builtInRewards, wanted)) return builtInVerifier(wanted);
+    throw new InputError(
+      `${set} was scored by ${wanted}, which is not built in (${Object.keys(builtInRewards).join(", ")}); name the run or YAML that has it before --rescore, or give --reward`,
+    );
+  });
+  const { sets, settings, generator } = saved;
+  const target = { kind: "saved", name: path } as const;
+  const directory =
+    options.out === undefined
+      ? undefined
+      : await EvaluationDirectory.open(options.out, { target, settings, evaluationSets: sets });
+  const { signal, release } = io.interruption("Stopping");
+  const progress = showProgress(io);
+  try {
+    const journal = directory === undefined ? {} : { journal: directory };
+    const result = await measure(generator, sets, { ...settings, ...journal, signal, onProgress: progress.show });
+    progress.clear();
+    await directory?.finish(result.summary);
+    printSummary(io, result.summary, options);
+    if (!options.json) io.stdout.write(`${describeChanges(result, sets[0]!.name, saved)}\n`);
+    return EXIT.ok;
+  } finally {
+    release();
+    await directory?.close();
+  }
 }
 
-/** The table a person reads. */
-export function describeSummary(summary: EvaluationSummary): string {
-  const ks = summary.passAt.map(({ k }) => k).filter((k) => k > 1);
-  const greedy = summary.greedy !== undefined;
-  const row = (source: SourceSummary): string[] => [
-    source.dataSource,
-    formatCount(source.questions),
-    `${formatPercent(source.pass1.value)} [${formatPercent(source.pass1.low)}, ${formatPercent(source.pass1.high)}]`,
-    ...ks.map((k) => formatPercent(source.passAt.find((entry) => entry.k === k)?.value)),
-    ...(greedy ? [formatPercent(source.greedy?.value)] : []),
-    formatCount(source.persistentFailures),
-    formatNumber(source.meanReward),
-  ];
-  const head = [
-    "source",
-    "questions",
-    "pass@1",
-    ...ks.map((k) => `pass@${k}`),
-    ...(greedy ? ["greedy"] : []),
-    "never solved",
-    "reward",
-  ];
-  const sources = summary.sources.length > 1 ? summary.sources.map(row) : [];
-  const { mean, min, max } = summary.lengths;
-  const notes = [
-    `${summary.samples} sample(s) a question at temperature ${summary.temperature}; lengths ${formatNumber(mean)} (${min}–${max}) tokens, ${formatPercent(summary.truncated)} cut off; ${formatCount(summary.generatedTokens)} tokens in ${formatNumber(summary.seconds)} s`,
-    ...(summary.rewardFailures > 0
-      ? [`warning: the reward failed on ${summary.rewardFailures} responses; they count as wrong`]
-      : []),
-  ];
-  return [formatTable([head, ...sources, row(summary)]), ...notes].join("\n");
+/** How many verdicts are other than those that were saved. */
+function describeChanges(
+  { questions }: EvaluationResult,
+  firstSet: string,
+  { sets, verdict }: Awaited<ReturnType<typeof openSaved>>,
+): string {
+  const setOf = new Map(sets.flatMap(({ name, questions: own }) => own.map((question) => [question, name] as const)));
+  let compared = 0;
+  let changed = 0;
+  for (const { question, responses } of questions) {
+    for (const [sample, { reward }] of responses.entries()) {
+      const before = verdict(setOf.get(question) ?? firstSet, question.id, sample);
+      if (before === undefined) continue;
+      compared++;
+      if (before !== reward.correct) changed++;
+    }
+  }
+  return compared === 0 ? "there were no verdicts to compare with" : `${changed} of ${compared} verdicts changed`;
+}
+
+function printSummary(io: CliIo, summary: EvaluationSummary, { json }: EvalOptions): void {
+  io.stdout.write(`${json ? JSON.stringify(summary, null, 2) : describeSummary(summary)}\n`);
+}
+
+const REDRAW_MS = 100;
+
+function showProgress({ stderr }: CliIo) {
+  if (stderr.isTTY !== true) return { show: () => {}, clear: () => {} };
+  let drawn = 0;
+  return {
+    show: (done: number, total: number) => {
+      const now = performance.now();
+      if (now - drawn < REDRAW_MS && done < total) return;
+      drawn = now;
+      stderr.write(`\r${formatCount(done)}/${formatCount(total)} responses`);
+    },
+    clear: () => void stderr.write("\r\x1b[K"),
+  };
 }

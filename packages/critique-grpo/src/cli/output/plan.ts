@@ -11,7 +11,7 @@ export function describePlan(
   info: PolicyInfo,
   runDirectory: string,
 ): string {
-  const { steps, questionsPerStep, miniBatches, algorithm, refinement, sampling, evaluation, checkpoint } = config;
+  const { steps, questionsPerStep, miniBatches, algorithm, refinement, sampling, checkpoint } = config;
   const responses = algorithm.initialResponses + (refinement.count > 0 ? algorithm.initialResponses : 0);
   const tokens =
     questionsPerStep *
@@ -39,12 +39,7 @@ export function describePlan(
       "critique",
       refinement.count > 0 ? `${config.critique.type}, ${refinement.count} refinement(s) kept a question` : "none",
     ],
-    [
-      "evaluation",
-      evaluation.files === undefined
-        ? "none"
-        : `${run === null ? "held-out" : formatCount(run.evaluationQuestions.length)} questions × ${evaluation.samples}, ${evaluation.every === 0 ? "before and after" : `every ${evaluation.every} steps`}`,
-    ],
+    ["evaluation", describeEvaluation(config, run)],
     [
       "checkpoints",
       checkpoint.every === 0 ? "at the end and on Ctrl-C" : `every ${checkpoint.every} steps, ${checkpoint.keep} kept`,
@@ -53,6 +48,15 @@ export function describePlan(
   ];
   const widest = Math.max(...rows.map(([name]) => name.length));
   return ["Plan (nothing was started):", ...rows.map(([name, text]) => `  ${name.padEnd(widest)}  ${text}`)].join("\n");
+}
+
+function describeEvaluation({ evaluation }: RunConfig, run: PreparedRun | null): string {
+  if (evaluation.files === undefined && evaluation.benchmarks.length === 0) return "none";
+  const when = evaluation.every === 0 ? "before and after" : `every ${evaluation.every} steps`;
+  const sets = run?.evaluationSets.map(
+    ({ name, questions, samples }) => `${name}: ${formatCount(questions.length)} questions × ${samples}`,
+  );
+  return [...(sets ?? ["held-out questions"]), when].join(", ");
 }
 
 function epochs({ steps, questionsPerStep }: RunConfig, questions: number): string {

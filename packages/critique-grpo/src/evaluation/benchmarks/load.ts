@@ -7,7 +7,7 @@ import { didYouMean } from "../../config/nearest.js";
 import type { LocatedQuestion } from "../../data/load.js";
 import { type LocatedRow, type Row, readRows } from "../../data/read.js";
 import { downloadBenchmark, type HubOptions } from "./hub.js";
-import { BOXED_INSTRUCTION, type Benchmark, benchmarks, SUITE_FILES } from "./registry.js";
+import { type Benchmark, BOXED_INSTRUCTION, benchmarks, SUITE_FILES } from "./registry.js";
 
 export interface BenchmarkSource {
   /** Its file: rows in verl's format, or with columns question (problem) and answer. Default: looked for. */
@@ -47,7 +47,9 @@ export async function loadBenchmark(
   const file = source.file ?? (await findFile(benchmark, source));
   const rows = (await readRows(file)).filter(({ row }) => belongs(benchmark, row));
   if (rows.length === 0) {
-    throw new InputError(`${file}: no question of ${benchmark.title} (no row with data_source ${benchmark.dataSource})`);
+    throw new InputError(
+      `${file}: no question of ${benchmark.title} (no row with data_source ${benchmark.dataSource})`,
+    );
   }
   const seen = new Set<string>();
   const questions: LocatedQuestion[] = [];

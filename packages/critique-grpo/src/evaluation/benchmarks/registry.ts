@@ -1,6 +1,4 @@
 /** The benchmarks that can be named: where their questions are, how they are asked and judged. */
-import type { BuiltInVerifier } from "../verifier.js";
-
 export interface Benchmark {
   readonly name: string;
   readonly title: string;
@@ -8,7 +6,8 @@ export interface Benchmark {
   readonly questions: number;
   /** Responses a question unless told otherwise: small sets are averaged over several (as in the paper's evaluation). */
   readonly samples: number;
-  readonly verifier: BuiltInVerifier;
+  /** Built-in reward that judges it. */
+  readonly verifier: "math" | "multiple-choice";
   /** Around the question; data.promptTemplate of a run wins. */
   readonly template: string;
   /** `data_source` of its rows in the evaluation files of the Critique-GRPO, LUFFY and ExGRPO releases (verl rows). */

@@ -1,7 +1,6 @@
 /** Who answers: the policy being trained, a checkpoint on a server, or any OpenAI-compatible endpoint. */
-import type { Question } from "../data/question.js";
-import type { Policy, StopReason, TextCodec } from "../policy/policy.js";
-import { encodePrompt } from "../text/prompt.js";
+import type { Question } from "../../data/question.js";
+import type { StopReason } from "../../policy/policy.js";
 
 export interface GenerationRequest {
   readonly question: Question;
@@ -35,26 +34,4 @@ export interface ResponseGenerator {
     requests: readonly GenerationRequest[],
     options?: { readonly signal?: AbortSignal },
   ): AsyncIterable<GeneratedResponse>;
-}
-
-/**
- * Sample i of a request depends on its seed and on i alone. Where some samples of a question are wanted, those before
- * them are drawn as well and dropped: prompts are prefilled once a question, which is worth more.
- */
-export function policyGenerator(policy: Policy, codec: TextCodec): ResponseGenerator {
-  return {
-    async *generate(requests, options = {}) {
-      const sampleRequests = requests.map(({ question, samples, ...sampling }) => ({
-        ...sampling,
-        prompt: encodePrompt(codec, question.prompt),
-        count: samples.at(-1)! + 1,
-        stopTokens: codec.stopTokens,
-      }));
-      for await (const sequence of policy.sample(sampleRequests, options)) {
-        const { requestIndex, sampleIndex: sample, tokens, stopReason } = sequence;
-        if (!requests[requestIndex]!.samples.includes(sample)) continue;
-        yield { requestIndex, sample, text: codec.decode(tokens), tokens, length: tokens.length, stopReason };
-      }
-    },
-  };
 }
