@@ -86,7 +86,7 @@ export interface ForwardBackwardResult<S extends TokenSequence> {
   readonly loss: number;
   /** One entry a sequence, in the order given. */
   readonly sequences: readonly { readonly sequence: S; readonly current: TokenLogprobs; readonly loss: number }[];
-  /** Tokens that ran through the network, identical sequences once, without and with padding. */
+  /** Tokens that ran through the layers, shared inputs once, without and with padding. */
   readonly tokens: number;
   readonly paddedTokens: number;
 }

@@ -1,49 +1,77 @@
-import type { TokenLoss, TokenSequence } from "../types.js";
-import { checkedLoss, type EvaluatedSequence } from "./lane.js";
+import type { TokenLogprobs, TokenLoss, TokenLossResult, TokenSequence } from "../types.js";
 
-/** Sequences of the same tokens: the network sees them once. */
+/** Sequences of the same prompt and response: the network evaluates them once, each then has a loss of its own. */
 export interface IdenticalSequences extends TokenSequence {
   /** Their indices in the list they come from; at least one. */
   readonly members: readonly number[];
 }
 
-/**
- * Gathers sequences with the same prompt and response, in the order of their first members. A group of short answers holds
- * many: the surer the policy, the more.
- */
-export function gatherIdentical(sequences: readonly TokenSequence[]): readonly IdenticalSequences[] {
-  const gathered = new Map<string, TokenSequence & { readonly members: number[] }>();
-  for (const [index, { prompt, response }] of sequences.entries()) {
-    const key = `${prompt.join()}|${response.join()}`;
-    const known = gathered.get(key);
-    if (known) known.members.push(index);
-    else gathered.set(key, { prompt, response, members: [index] });
-  }
-  return [...gathered.values()];
+/** Sequences that feed the same tokens to the layers: the last response token is predicted but never read. */
+export interface SharedInput {
+  readonly tokens: readonly number[];
+  readonly sequences: readonly IdenticalSequences[];
+}
+
+export interface EvaluatedSequence {
+  readonly current: TokenLogprobs;
+  readonly loss: number;
 }
 
 /**
- * The sum of the members' losses, each computed with its own record: what they differ in (advantage, old log-probabilities)
- * is the loss's business. Every member's result is put into `results` at its index.
+ * Gathers what the network need not compute twice, in the order of first members. A group of short answers holds much of
+ * it: one-token answers to a question share all of their input. Sequences without a response are left out.
  */
-export function lossOfMembers<S extends TokenSequence>(
+export function gatherInputs(sequences: readonly TokenSequence[]): readonly SharedInput[] {
+  const inputs = new Map<string, SharedInput & { readonly sequences: Distinct[] }>();
+  const distinct = new Map<string, Distinct>();
+  for (const [index, { prompt, response }] of sequences.entries()) {
+    if (response.length === 0) continue;
+    const tokens = [...prompt, ...response.slice(0, -1)];
+    const inputKey = tokens.join();
+    const key = `${prompt.length}|${inputKey},${response.at(-1)}`;
+    const known = distinct.get(key);
+    if (known) {
+      known.members.push(index);
+      continue;
+    }
+    const sequence = { prompt, response, members: [index] };
+    distinct.set(key, sequence);
+    const input = inputs.get(inputKey);
+    if (input) input.sequences.push(sequence);
+    else inputs.set(inputKey, { tokens, sequences: [sequence] });
+  }
+  return [...inputs.values()];
+}
+
+type Distinct = TokenSequence & { readonly members: number[] };
+
+/**
+ * The loss of identical sequences: the sum of the members' losses, each computed with its own record, for what they differ
+ * in (advantage, old log-probabilities) is the loss's business. Every member's result is put into `results` at its index;
+ * without a token loss that is all.
+ */
+export function evaluateMembers<S extends TokenSequence>(
   sequences: readonly S[],
-  tokenLoss: TokenLoss<S>,
+  tokenLoss: TokenLoss<S> | undefined,
   results: EvaluatedSequence[],
-): TokenLoss<IdenticalSequences> {
+): (identical: IdenticalSequences, current: TokenLogprobs) => TokenLossResult | undefined {
   return ({ members }, current) => {
-    const losses = members.map((index) => {
-      const result = checkedLoss(tokenLoss, sequences[index]!, current, index);
-      results[index] = { current, loss: result.loss };
-      return result;
-    });
-    if (losses.length === 1) return losses[0]!;
-    const withEntropy = losses.some(({ entropyGradient }) => entropyGradient !== undefined);
-    return {
-      loss: losses.reduce((sum, { loss }) => sum + loss, 0),
-      logprobGradient: addUp(losses.map(({ logprobGradient }) => logprobGradient)),
-      ...(withEntropy ? { entropyGradient: addUp(losses.flatMap((result) => result.entropyGradient ?? [])) } : {}),
-    };
+    const losses: TokenLossResult[] = [];
+    for (const index of members) {
+      const result = tokenLoss && checkedLoss(tokenLoss, sequences[index]!, current, index);
+      results[index] = { current, loss: result?.loss ?? 0 };
+      if (result) losses.push(result);
+    }
+    return losses.length < 2 ? losses[0] : sumOf(losses);
+  };
+}
+
+function sumOf(losses: readonly TokenLossResult[]): TokenLossResult {
+  const entropyGradients = losses.flatMap(({ entropyGradient }) => entropyGradient ?? []);
+  return {
+    loss: losses.reduce((sum, { loss }) => sum + loss, 0),
+    logprobGradient: addUp(losses.map(({ logprobGradient }) => logprobGradient)),
+    ...(entropyGradients.length > 0 ? { entropyGradient: addUp(entropyGradients) } : {}),
   };
 }
 
@@ -51,4 +79,23 @@ function addUp(arrays: readonly Float32Array[]): Float32Array {
   const sum = Float32Array.from(arrays[0]!);
   for (const array of arrays.slice(1)) for (const [i, value] of array.entries()) sum[i]! += value;
   return sum;
+}
+
+/** Calls the token loss and refuses arrays of another length than the response. */
+function checkedLoss<S extends TokenSequence>(
+  tokenLoss: TokenLoss<S>,
+  sequence: S,
+  current: TokenLogprobs,
+  index: number,
+): TokenLossResult {
+  const result = tokenLoss(sequence, current);
+  const expected = sequence.response.length;
+  for (const key of ["logprobGradient", "entropyGradient"] as const) {
+    const actual = result[key]?.length ?? (key === "entropyGradient" ? expected : 0);
+    if (actual !== expected)
+      throw new Error(
+        `The token loss of sequence ${index} returned ${actual} values in ${key}; its response has ${expected} tokens.`,
+      );
+  }
+  return result;
 }

@@ -1,25 +1,21 @@
 import { embeddingName } from "../model/index.js";
 import type { RunOptions } from "../runtime/types.js";
-import type { TokenLogprobs, TokenLoss, TokenLossResult, TokenSequence } from "../types.js";
+import type { TokenLogprobs, TokenLossResult } from "../types.js";
 import type { ModelConfig } from "../weights/index.js";
 import type { GradientArena } from "./gradients.js";
 import { Head, type HeadPlan, type HeadRows } from "./head.js";
+import type { IdenticalSequences, SharedInput } from "./identical.js";
 import type { MicroBatch } from "./micro-batches.js";
 import { Trunk, type TrunkBatch, type TrunkPlan } from "./trunk.js";
 
-export interface EvaluatedSequence {
-  readonly current: TokenLogprobs;
-  readonly loss: number;
-}
-
 /** One pass over some sequences: what is asked for and where the answers go. */
-export interface Pass<S extends TokenSequence> {
-  readonly sequences: readonly S[];
-  /** Absent: log-probabilities only, no gradient. */
-  readonly tokenLoss: TokenLoss<S> | undefined;
+export interface Pass {
+  readonly inputs: readonly SharedInput[];
+  /** Takes what was computed; returns the loss, or undefined in a pass without gradients. */
+  readonly evaluate: (sequence: IdenticalSequences, current: TokenLogprobs) => TokenLossResult | undefined;
+  /** False: log-probabilities only. */
+  readonly training: boolean;
   readonly temperature: number;
-  /** One entry a sequence; lanes fill in theirs. */
-  readonly results: EvaluatedSequence[];
 }
 
 /**
@@ -41,27 +37,26 @@ export class Lane {
   }
 
   /** Runs one micro-batch of the pass; its gradients are added to the lane's arena. */
-  async run<S extends TokenSequence>(pass: Pass<S>, { members, time }: MicroBatch, options: RunOptions): Promise<void> {
-    const { temperature } = pass;
+  async run(pass: Pass, { members, time }: MicroBatch, options: RunOptions): Promise<void> {
+    const { temperature, training } = pass;
     const batch: TrunkBatch = { batch: members.length, time };
-    const sequences = members.map((index) => pass.sequences[index]!);
-    const training = pass.tokenLoss !== undefined;
-    this.embed(sequences, this.trunk.input(batch).data, time);
+    const inputs = members.map((index) => pass.inputs[index]!);
+    this.embed(inputs, this.trunk.input(batch).data, time);
     const hidden = await this.trunk.forward(batch, training, options);
 
-    const spans = lossSpans(sequences, time);
-    const rows = this.head.rows(spans.reduce((sum, { count }) => sum + count, 0));
-    gatherLossRows(sequences, spans, hidden.data, rows, this.config.hiddenSize);
+    const spans = lossSpans(inputs, time);
+    const rows = this.head.rows(spans.reduce((sum, { sequence }) => sum + sequence.response.length, 0));
+    gatherLossRows(spans, hidden.data, rows, this.config.hiddenSize);
     await this.head.forward(rows, temperature, training, options);
-    const withEntropy = evaluateLoss(pass, members, spans, rows);
+    const withEntropy = evaluateLoss(pass, spans, rows);
     if (!training) return;
 
     await this.head.backward(rows, temperature, withEntropy, options);
     const outputGradient = this.trunk.outputGradient(batch).data;
     outputGradient.fill(0);
-    scatterLossRows(spans, rows, outputGradient, this.config.hiddenSize);
+    addLossRows(spans, rows, outputGradient, this.config.hiddenSize);
     const inputGradient = await this.trunk.backward(batch, options);
-    this.addEmbeddingGradients(sequences, inputGradient.data, time);
+    this.addEmbeddingGradients(inputs, inputGradient.data, time);
   }
 
   close(): void {
@@ -70,27 +65,23 @@ export class Lane {
   }
 
   /** Writes each token's embedding to its row; padding is zero. */
-  private embed(sequences: readonly TokenSequence[], x: Float32Array, time: number): void {
+  private embed(inputs: readonly SharedInput[], x: Float32Array, time: number): void {
     const { hiddenSize } = this.config;
     const table = this.gradients.weight(embeddingName).data;
-    for (const [row, sequence] of sequences.entries()) {
+    for (const [row, { tokens }] of inputs.entries()) {
       const start = row * time;
-      const length = inputLength(sequence);
-      for (let position = 0; position < length; position++) {
-        const token = inputToken(sequence, position);
+      for (const [position, token] of tokens.entries())
         x.set(table.subarray(token * hiddenSize, (token + 1) * hiddenSize), (start + position) * hiddenSize);
-      }
-      x.fill(0, (start + length) * hiddenSize, (start + time) * hiddenSize);
+      x.fill(0, (start + tokens.length) * hiddenSize, (start + time) * hiddenSize);
     }
   }
 
-  private addEmbeddingGradients(sequences: readonly TokenSequence[], dx: Float32Array, time: number): void {
+  private addEmbeddingGradients(inputs: readonly SharedInput[], dx: Float32Array, time: number): void {
     const { hiddenSize } = this.config;
     const { data: gradient } = this.gradients.gradient(embeddingName);
-    for (const [row, sequence] of sequences.entries()) {
-      const length = inputLength(sequence);
-      for (let position = 0; position < length; position++) {
-        const to = inputToken(sequence, position) * hiddenSize;
+    for (const [row, { tokens }] of inputs.entries()) {
+      for (const [position, token] of tokens.entries()) {
+        const to = token * hiddenSize;
         const from = (row * time + position) * hiddenSize;
         for (let i = 0; i < hiddenSize; i++) gradient[to + i]! += dx[from + i]!;
       }
@@ -98,67 +89,49 @@ export class Lane {
   }
 }
 
-/** The last response token is predicted but never read. */
-export function inputLength({ prompt, response }: TokenSequence): number {
-  return prompt.length + response.length - 1;
-}
-
-function inputToken({ prompt, response }: TokenSequence, position: number): number {
-  return position < prompt.length ? prompt[position]! : response[position - prompt.length]!;
-}
-
 interface LossSpan {
-  /** First row of the hidden states whose prediction carries loss, and how many follow. */
+  readonly sequence: IdenticalSequences;
+  /** Row of the hidden states whose prediction is the first response token. */
   readonly start: number;
-  readonly count: number;
 }
 
-function lossSpans(sequences: readonly TokenSequence[], time: number): LossSpan[] {
-  return sequences.map(({ prompt, response }, row) => ({
-    start: row * time + prompt.length - 1,
-    count: response.length,
-  }));
+function lossSpans(inputs: readonly SharedInput[], time: number): LossSpan[] {
+  return inputs.flatMap(({ sequences }, row) =>
+    sequences.map((sequence) => ({ sequence, start: row * time + sequence.prompt.length - 1 })),
+  );
 }
 
-function gatherLossRows(
-  sequences: readonly TokenSequence[],
-  spans: readonly LossSpan[],
-  hidden: Float32Array,
-  rows: HeadRows,
-  hiddenSize: number,
-): void {
+function gatherLossRows(spans: readonly LossSpan[], hidden: Float32Array, rows: HeadRows, hiddenSize: number): void {
   let offset = 0;
-  for (const [row, { start, count }] of spans.entries()) {
-    rows.hidden.set(hidden.subarray(start * hiddenSize, (start + count) * hiddenSize), offset * hiddenSize);
-    const { response } = sequences[row]!;
-    for (let i = 0; i < count; i++) rows.targets[offset + i] = BigInt(response[i]!);
+  for (const { sequence, start } of spans) {
+    const { response } = sequence;
+    rows.hidden.set(hidden.subarray(start * hiddenSize, (start + response.length) * hiddenSize), offset * hiddenSize);
+    for (const [i, token] of response.entries()) rows.targets[offset + i] = BigInt(token);
+    offset += response.length;
+  }
+}
+
+/** Sequences of one input share rows of the hidden states: their gradients add up. */
+function addLossRows(spans: readonly LossSpan[], rows: HeadRows, hidden: Float32Array, hiddenSize: number): void {
+  let offset = 0;
+  for (const { sequence, start } of spans) {
+    const count = sequence.response.length * hiddenSize;
+    const to = start * hiddenSize;
+    for (let i = 0; i < count; i++) hidden[to + i]! += rows.hiddenGradients[offset + i]!;
     offset += count;
   }
 }
 
-function scatterLossRows(spans: readonly LossSpan[], rows: HeadRows, hidden: Float32Array, hiddenSize: number): void {
-  let offset = 0;
-  for (const { start, count } of spans) {
-    hidden.set(rows.hiddenGradients.subarray(offset * hiddenSize, (offset + count) * hiddenSize), start * hiddenSize);
-    offset += count;
-  }
-}
-
-/** Stores every sequence's log-probabilities and loss, and the loss's gradients in the rows. True if entropies have one. */
-function evaluateLoss<S extends TokenSequence>(
-  { sequences, tokenLoss, results }: Pass<S>,
-  members: readonly number[],
-  spans: readonly LossSpan[],
-  rows: HeadRows,
-): boolean {
+/** Hands over every sequence's log-probabilities, puts the loss's gradients in the rows. True if entropies have one. */
+function evaluateLoss({ evaluate }: Pass, spans: readonly LossSpan[], rows: HeadRows): boolean {
   let withEntropy = false;
   let offset = 0;
-  for (const [row, { count }] of spans.entries()) {
-    const end = offset + count;
-    const index = members[row]!;
-    const current = { logprobs: rows.logprobs.slice(offset, end), entropies: rows.entropies.slice(offset, end) };
-    const result = tokenLoss && checkedLoss(tokenLoss, sequences[index]!, current, index);
-    results[index] = { current, loss: result?.loss ?? 0 };
+  for (const { sequence } of spans) {
+    const end = offset + sequence.response.length;
+    const result = evaluate(sequence, {
+      logprobs: rows.logprobs.slice(offset, end),
+      entropies: rows.entropies.slice(offset, end),
+    });
     if (result) {
       rows.logprobGradients.set(result.logprobGradient, offset);
       if (result.entropyGradient) rows.entropyGradients.set(result.entropyGradient, offset);
@@ -168,23 +141,4 @@ function evaluateLoss<S extends TokenSequence>(
     offset = end;
   }
   return withEntropy;
-}
-
-/** Calls the token loss and refuses arrays of another length than the response. */
-export function checkedLoss<S extends TokenSequence>(
-  tokenLoss: TokenLoss<S>,
-  sequence: S,
-  current: TokenLogprobs,
-  index: number,
-): TokenLossResult {
-  const result = tokenLoss(sequence, current);
-  const expected = sequence.response.length;
-  for (const key of ["logprobGradient", "entropyGradient"] as const) {
-    const actual = result[key]?.length ?? (key === "entropyGradient" ? expected : 0);
-    if (actual !== expected)
-      throw new Error(
-        `The token loss of sequence ${index} returned ${actual} values in ${key}; its response has ${expected} tokens.`,
-      );
-  }
-  return result;
 }

@@ -36,7 +36,7 @@ test.each<[string, TrainerOptions]>([
   }
 });
 
-test("identical sequences run once, each with its own loss", async () => {
+test("identical sequences and shared inputs run once, each sequence with its own loss", async () => {
   const [long, short] = sequences as [TokenSequence, TokenSequence];
   const weights = new Map([
     [{ ...long }, 1],
@@ -44,6 +44,10 @@ test("identical sequences run once, each with its own loss", async () => {
     [{ ...long }, 0.5],
     [{ ...long, prompt: [1, 2, 4] }, 3],
     [{ ...long }, -4],
+    // The last token is predicted, never read: the same input as `long`, alone and with another prompt.
+    [{ ...long, response: [4, 5, 6, 7, 9] }, 2],
+    [{ prompt: [1, 2, 3, 4, 5], response: [6, 7, 8] }, -1],
+    [{ ...long, response: [] }, 5],
   ]);
   const weighted: TokenLoss<TokenSequence> = (sequence, { logprobs, entropies }) => ({
     loss: weights.get(sequence)!,

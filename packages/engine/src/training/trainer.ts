@@ -8,8 +8,8 @@ import type {
 import type { ModelConfig, ParameterStore } from "../weights/index.js";
 import { GradientArena } from "./gradients.js";
 import { HeadPlan } from "./head.js";
-import { gatherIdentical, type IdenticalSequences, lossOfMembers } from "./identical.js";
-import { checkedLoss, type EvaluatedSequence, inputLength, Lane, type Pass } from "./lane.js";
+import { type EvaluatedSequence, evaluateMembers, gatherInputs } from "./identical.js";
+import { Lane, type Pass } from "./lane.js";
 import { type MicroBatch, planLanes } from "./micro-batches.js";
 import { Sessions, sharedThreads } from "./sessions.js";
 import { TrunkPlan } from "./trunk.js";
@@ -93,27 +93,15 @@ export class Trainer {
   ) {
     const { temperature = 1, microBatchTokens = this.defaultMicroBatchTokens(), signal } = options;
     const results: EvaluatedSequence[] = new Array(sequences.length);
-    const distinct = gatherIdentical(sequences).filter(({ response, members }) => {
-      if (response.length > 0) return true;
-      const current = { logprobs: new Float32Array(0), entropies: new Float32Array(0) };
-      for (const index of members)
-        results[index] = {
-          current,
-          loss: tokenLoss ? checkedLoss(tokenLoss, sequences[index]!, current, index).loss : 0,
-        };
-      return false;
-    });
-    const lengths = distinct.map(inputLength);
+    const evaluate = evaluateMembers(sequences, tokenLoss, results);
+    for (const [index, sequence] of sequences.entries()) {
+      if (sequence.response.length > 0) continue;
+      evaluate({ ...sequence, members: [index] }, { logprobs: new Float32Array(0), entropies: new Float32Array(0) });
+    }
+    const inputs = gatherInputs(sequences);
+    const lengths = inputs.map(({ tokens }) => tokens.length);
     const plan = planLanes(lengths, microBatchTokens, this.laneCount);
-    const pass: Pass<IdenticalSequences> = {
-      sequences: distinct,
-      tokenLoss: tokenLoss && lossOfMembers(sequences, tokenLoss, results),
-      temperature,
-      results: new Array(distinct.length),
-    };
-    await this.runLanes(pass, plan, signal);
-    if (!tokenLoss)
-      for (const [i, { members }] of distinct.entries()) for (const index of members) results[index] = pass.results[i]!;
+    await this.runLanes({ inputs, evaluate, training: tokenLoss !== undefined, temperature }, plan, signal);
     return {
       results,
       tokens: lengths.reduce((sum, length) => sum + length, 0),
@@ -128,8 +116,8 @@ export class Trainer {
   }
 
   /** Returns when every lane has ended; the first failure stops the others. */
-  private async runLanes<S extends TokenSequence>(
-    pass: Pass<S>,
+  private async runLanes(
+    pass: Pass,
     plan: readonly (readonly MicroBatch[])[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
