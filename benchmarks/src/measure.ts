@@ -1,15 +1,6 @@
-import {
-  type BenchmarkDefinition,
-  type CommandOptions,
-  configS,
-  trainingLength as length,
-  oursCommand,
-  peerCommand,
-  trainingBatch as rows,
-  sgemmCommand,
-} from "./definitions.js";
-import { trainingFlops } from "./flops.js";
+import { type CommandOptions, oursCommand, peerCommand, sgemmCommand } from "./commands.js";
 import { interleave, type SideResult } from "./interleave.js";
+import type { BenchmarkRow } from "./rows/index.js";
 import type { SideCommand } from "./side.js";
 import { median } from "./statistics.js";
 
@@ -57,37 +48,39 @@ export interface MeasureOptions extends CommandOptions {
 /** Both sides start from the same weights and see the same tokens; float32 sums in another order differ less than this. */
 const LOSS_TOLERANCE = 1e-3;
 
-export async function measure(definition: BenchmarkDefinition, options: MeasureOptions): Promise<BenchmarkResult> {
+export async function measure(row: BenchmarkRow, options: MeasureOptions): Promise<BenchmarkResult> {
   const commands: Record<string, SideCommand> = {
-    ours: oursCommand(definition, options),
-    peer: peerCommand(definition, await fastestVariant(definition, options), options),
-    ...(definition.name === "training" ? { sgemm: sgemmCommand(options) } : {}),
+    ours: oursCommand(row, options),
+    peer: peerCommand(row, await fastestVariant(row, options), options),
+    ...(row.flops !== undefined ? { sgemm: sgemmCommand(options) } : {}),
   };
   const results = await interleave(commands, options.rounds, options.onProgress);
   const ours = results.ours!;
   const peer = results.peer!;
-  requireSameWork(definition.name, ours, peer);
+  requireSameWork(row.name, ours, peer);
   const ratios = ours.rounds.map((round, i) => peer.rounds[i]!.seconds / round.seconds);
   return {
-    name: definition.name,
-    title: definition.title,
-    peerTitle: definition.peerTitle,
-    wantedRatio: definition.wantedRatio,
+    name: row.name,
+    title: row.title,
+    peerTitle: row.peerTitle,
+    wantedRatio: row.wantedRatio,
     ours: summarise(ours),
     peer: summarise(peer),
     ratios,
     medianRatio: median(ratios),
     medianCpuRatio: median(ours.rounds.map((round, i) => peer.rounds[i]!.cpuSeconds / round.cpuSeconds)),
-    ...(results.sgemm ? { sgemm: sgemmShare(ours, peer, results.sgemm) } : {}),
+    ...(row.flops !== undefined && results.sgemm
+      ? { sgemm: sgemmShare(row.flops, { ours, peer, sgemm: results.sgemm }) }
+      : {}),
   };
 }
 
 /** A quick run takes the first variant; otherwise the one with the shortest of two rounds. */
-async function fastestVariant(definition: BenchmarkDefinition, options: MeasureOptions): Promise<readonly string[]> {
-  const variants = definition.peerVariants ?? [[]];
+async function fastestVariant(row: BenchmarkRow, options: MeasureOptions): Promise<readonly string[]> {
+  const variants = row.peerVariants ?? [[]];
   if (variants.length === 1 || options.quick) return variants[0]!;
   const commands = Object.fromEntries(
-    variants.map((variant) => [`peer with ${variant.join(" ")}`, peerCommand(definition, variant, options)]),
+    variants.map((variant) => [`peer with ${variant.join(" ")}`, peerCommand(row, variant, options)]),
   );
   const results = await interleave(commands, 2, options.onProgress);
   const times = Object.values(results).map(({ rounds }) => Math.min(...rounds.map((round) => round.seconds)));
@@ -116,8 +109,11 @@ function summarise(result: SideResult): SideSummary {
   };
 }
 
-function sgemmShare(ours: SideResult, peer: SideResult, sgemm: SideResult): SgemmShare {
-  const flops = trainingFlops(configS, rows, length);
+/** @param flops of a round, the same on both sides. */
+function sgemmShare(
+  flops: number,
+  { ours, peer, sgemm }: Readonly<Record<"ours" | "peer" | "sgemm", SideResult>>,
+): SgemmShare {
   const peak = sgemm.rounds.map((round) => (round.flops ?? Number.NaN) / round.seconds);
   const share = (side: SideResult) => median(side.rounds.map((round, i) => flops / round.seconds / peak[i]!));
   const cpuShares = ours.rounds.map((round, i) => {

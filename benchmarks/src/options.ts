@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { type BenchmarkName, benchmarkNames } from "./definitions.js";
+import { allRows, type BenchmarkRow, type RowGroup, rowGroups } from "./rows/index.js";
 
 export interface Options {
   readonly json: string | undefined;
@@ -8,7 +8,8 @@ export interface Options {
   readonly rounds: number;
   /** Threads of both sides; undefined: what each takes by default. */
   readonly threads: number | undefined;
-  readonly only: readonly BenchmarkName[];
+  /** What is measured, in the order of the table. */
+  readonly rows: readonly BenchmarkRow[];
   readonly help: boolean;
 }
 
@@ -17,7 +18,9 @@ export const usage = `npm run bench -- [options]
 Compares the engine with Python peers (PyTorch, transformers, TRL), in interleaved rounds on this machine.
 The peers' environment is set up in .venv/torch when it is missing (conformance/setup.sh).
 
-  --only NAME      one of ${benchmarkNames.join(", ")}; may be given more than once
+  --rows GROUP     one of ${Object.keys(rowGroups).join(", ")}; may be given more than once (default: all)
+  --only NAME      a row by itself; may be given more than once:
+                   ${allRows.map(({ name }) => name).join(", ")}
   --rounds N       measured rounds of each side (default 7)
   --threads N      threads of both sides (default: what each takes by itself)
   --quick          3 rounds, and the peers try their settings only once
@@ -36,18 +39,29 @@ export function parseOptions(argv: readonly string[]): Options {
       quick: { type: "boolean", default: false },
       rounds: { type: "string" },
       threads: { type: "string" },
+      rows: { type: "string", multiple: true },
       only: { type: "string", multiple: true },
       help: { type: "boolean", default: false },
     },
   });
   const rounds = count("rounds", values.rounds) ?? (values.quick ? 3 : 7);
   const threads = count("threads", values.threads);
-  const only = values.only ?? benchmarkNames;
-  for (const name of only) {
-    if (!isBenchmarkName(name)) throw new Error(`--only ${name}: there are ${benchmarkNames.join(", ")}.`);
-  }
   const { json, markdown, quick, help } = values;
-  return { json, markdown, quick, rounds, threads, only: only.filter(isBenchmarkName), help };
+  return { json, markdown, quick, rounds, threads, rows: chooseRows(values.rows ?? [], values.only ?? []), help };
+}
+
+function chooseRows(groups: readonly string[], names: readonly string[]): readonly BenchmarkRow[] {
+  if (groups.length === 0 && names.length === 0) return allRows;
+  for (const group of groups) {
+    if (!isRowGroup(group)) throw new Error(`--rows ${group}: there are ${Object.keys(rowGroups).join(", ")}.`);
+  }
+  for (const name of names) {
+    if (!allRows.some((row) => row.name === name)) {
+      throw new Error(`--only ${name}: there are ${allRows.map((row) => row.name).join(", ")}.`);
+    }
+  }
+  const inGroups = groups.filter(isRowGroup).flatMap((group) => rowGroups[group]);
+  return allRows.filter((row) => inGroups.includes(row) || names.includes(row.name));
 }
 
 function count(name: string, text: string | undefined): number | undefined {
@@ -59,6 +73,6 @@ function count(name: string, text: string | undefined): number | undefined {
   return value;
 }
 
-function isBenchmarkName(name: string): name is BenchmarkName {
-  return (benchmarkNames as readonly string[]).includes(name);
+function isRowGroup(name: string): name is RowGroup {
+  return Object.hasOwn(rowGroups, name);
 }

@@ -4,10 +4,11 @@ import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadModel } from "@critique-grpo/engine";
-import { configS, definitions, repositoryRoot } from "./definitions.js";
+import { repositoryRoot } from "./commands.js";
 import { describeMachine } from "./machine.js";
 import { writeGenerated } from "./markdown-file.js";
 import { type BenchmarkResult, measure } from "./measure.js";
+import { type ModelName, models } from "./models.js";
 import { type Options, parseOptions, usage } from "./options.js";
 import { type Report, renderMarkdown } from "./report.js";
 
@@ -18,23 +19,21 @@ async function main(options: Options): Promise<number> {
   const machine = describeMachine();
   const benchmarks: BenchmarkResult[] = [];
   const failures: Report["failures"][number][] = [];
-  const modelDirectory = await mkdtemp(join(tmpdir(), "benchmark-model-"));
+  const directory = await mkdtemp(join(tmpdir(), "benchmark-models-"));
   try {
-    // One set of weights for both sides, through the format that both read.
-    const model = await loadModel({ config: configS, seed: 1 });
-    await model.exportModel(modelDirectory);
-    await model.close();
-    for (const definition of definitions.filter(({ name }) => options.only.includes(name))) {
-      const onProgress = (text: string) => console.error(`${definition.name}: ${text}`);
+    const modelDirectories = await exportModels(new Set(options.rows.map((row) => row.model)), directory);
+    for (const row of options.rows) {
+      const onProgress = (text: string) => console.error(`${row.name}: ${text}`);
+      const modelDirectory = modelDirectories.get(row.model)!;
       try {
-        benchmarks.push(await measure(definition, { ...options, modelDirectory, onProgress }));
+        benchmarks.push(await measure(row, { ...options, modelDirectory, onProgress }));
       } catch (error) {
-        failures.push({ name: definition.name, message: (error as Error).message });
-        console.error(`${definition.name} failed: ${(error as Error).message}`);
+        failures.push({ name: row.name, message: (error as Error).message });
+        console.error(`${row.name} failed: ${(error as Error).message}`);
       }
     }
   } finally {
-    await rm(modelDirectory, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 
   const report: Report = {
@@ -55,6 +54,19 @@ async function main(options: Options): Promise<number> {
     await rename(`${options.json}.tmp`, options.json);
   }
   return failures.length > 0 ? 1 : 0;
+}
+
+/** One set of weights for both sides, through the format that both read. */
+async function exportModels(names: ReadonlySet<ModelName>, directory: string): Promise<Map<ModelName, string>> {
+  const directories = new Map<ModelName, string>();
+  for (const name of names) {
+    const path = join(directory, name);
+    const model = await loadModel({ config: models[name], seed: 1 });
+    await model.exportModel(path);
+    await model.close();
+    directories.set(name, path);
+  }
+  return directories;
 }
 
 try {

@@ -4,19 +4,40 @@ import type { ReadyMessage, RoundMessage } from "../side.js";
 
 /** Our half of the protocol of peers/side.py: one round of work for every line of standard input. */
 export async function serve(ready: Omit<ReadyMessage, "ready">, work: () => Promise<Omit<RoundMessage, "peakBytes">>) {
-  send({ ready: true, ...ready } satisfies ReadyMessage);
+  sendReady(ready);
+  for await (const _ of roundsAskedFor()) sendRound(await work());
+}
+
+/** Yields for every round that is asked for; ends with the input. */
+export async function* roundsAskedFor(): AsyncGenerator<void, void, void> {
   for await (const line of createInterface({ input: process.stdin })) {
-    if (line.trim() === "") break;
-    send({ ...(await work()), peakBytes: peakBytes() } satisfies RoundMessage);
+    if (line.trim() === "") return;
+    yield;
   }
 }
 
-export async function timed(work: () => Promise<void>): Promise<Pick<RoundMessage, "seconds" | "cpuSeconds">> {
+export function sendReady(ready: Omit<ReadyMessage, "ready">): void {
+  send({ ready: true, ...ready } satisfies ReadyMessage);
+}
+
+export function sendRound(measured: Omit<RoundMessage, "peakBytes">): void {
+  send({ ...measured, peakBytes: peakBytes() } satisfies RoundMessage);
+}
+
+/** Starts a stopwatch: the returned function reads wall time and the processor time of all threads. */
+export function stopwatch(): () => Pick<RoundMessage, "seconds" | "cpuSeconds"> {
   const start = performance.now();
   const cpuStart = process.cpuUsage();
+  return () => {
+    const { user, system } = process.cpuUsage(cpuStart);
+    return { seconds: (performance.now() - start) / 1000, cpuSeconds: (user + system) / 1e6 };
+  };
+}
+
+export async function timed(work: () => Promise<void>): Promise<Pick<RoundMessage, "seconds" | "cpuSeconds">> {
+  const read = stopwatch();
   await work();
-  const { user, system } = process.cpuUsage(cpuStart);
-  return { seconds: (performance.now() - start) / 1000, cpuSeconds: (user + system) / 1e6 };
+  return read();
 }
 
 export function versions(): Record<string, string> {
@@ -32,11 +53,12 @@ export function threadOptions(): { threads?: number } {
   return threads === undefined ? {} : { threads: Number(threads) };
 }
 
-/** The arguments after the script: a model directory, then whole numbers. */
-export function commandLine(): { directory: string; numbers: number[] } {
+/** The arguments after the script: a model directory, whole numbers, then words. */
+export function commandLine(): { directory: string; numbers: number[]; words: string[] } {
   const [directory, ...rest] = process.argv.slice(2);
-  if (directory === undefined) throw new Error("Usage: node SIDE.js MODEL_DIRECTORY NUMBER...");
-  return { directory, numbers: rest.map(Number) };
+  if (directory === undefined) throw new Error("Usage: node SIDE.js MODEL_DIRECTORY [NUMBER...] [WORD...]");
+  const isNumber = (text: string) => /^\d+$/.test(text);
+  return { directory, numbers: rest.filter(isNumber).map(Number), words: rest.filter((text) => !isNumber(text)) };
 }
 
 /** Highest resident memory of this process so far. */

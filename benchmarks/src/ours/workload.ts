@@ -7,3 +7,12 @@ export function trainingToken(row: number, column: number, vocabularySize: numbe
 export function grpoPrompt(row: number, length: number, vocabularySize: number): number[] {
   return Array.from({ length }, (_, column) => 2 + ((row * 37 + column * 101) % (vocabularySize - 2)));
 }
+
+/**
+ * Tokens of a completion, the end-of-sequence token included, in the rows with random lengths: 1 to `longest`, uniform.
+ * The same as in peers/grpo_step.py (a step of Knuth's multiplicative hash, so that both sides draw the same).
+ */
+export function completionLength(index: number, longest: number): number {
+  const hash = Math.imul(index + 1, 0x9e3779b1) >>> 0;
+  return 1 + Math.floor((hash / 2 ** 32) * longest);
+}
