@@ -1,4 +1,5 @@
 /** Group-relative advantages. */
+import { mean, sampleStd } from "../statistics/descriptive.js";
 
 export type AdvantageMode = "mean" | "mean-std";
 
@@ -22,20 +23,4 @@ export function groupAdvantages(rewards: readonly number[], mode: AdvantageMode)
     default:
       throw new RangeError(`Unknown advantage mode ${String(mode satisfies never)}`);
   }
-}
-
-/** NaN for an empty list. */
-export function mean(values: readonly number[]): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return sum / values.length;
-}
-
-/** Standard deviation with n − 1 degrees of freedom; 0 for fewer than two values. */
-export function sampleStd(values: readonly number[]): number {
-  if (values.length < 2) return 0;
-  const center = mean(values);
-  let squares = 0;
-  for (const value of values) squares += (value - center) ** 2;
-  return Math.sqrt(squares / (values.length - 1));
 }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { groupAdvantages, mean, sampleStd } from "./advantages.js";
+import { mean, sampleStd } from "../statistics/descriptive.js";
+import { groupAdvantages } from "./advantages.js";
 import { type Aggregation, sequenceWeights } from "./aggregation.js";
 import { klEstimate } from "./kl.js";
 import { learningRateAt } from "./schedule.js";

@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { bootstrapMean } from "./bootstrap.js";
 import { passAtK, passAtKLadder } from "./pass-at-k.js";
 
 /** Fraction of k-subsets of n samples, the first c right, that hold a right one: the definition, by enumeration. */
@@ -39,23 +38,5 @@ describe("passAtK", () => {
   it("refuses impossible counts", () => {
     expect(() => passAtK(4, 1, 5)).toThrow("k is 5, samples is 4");
     expect(() => passAtK(4, 5, 1)).toThrow("[0, 4]");
-  });
-});
-
-describe("bootstrapMean", () => {
-  it("brackets the mean and is the same at every call", () => {
-    const values = Array.from({ length: 200 }, (_, i) => (i % 4 === 0 ? 1 : 0));
-    const estimate = bootstrapMean(values);
-    expect(estimate).toEqual(bootstrapMean(values));
-    expect(estimate.value).toBe(0.25);
-    // Standard error √(0.25·0.75/200) = 0.031, so the interval is about ±0.06.
-    expect(estimate.low).toBeGreaterThan(0.17);
-    expect(estimate.low).toBeLessThan(0.22);
-    expect(estimate.high).toBeGreaterThan(0.28);
-    expect(estimate.high).toBeLessThan(0.33);
-  });
-
-  it("has no width where there is no spread", () => {
-    expect(bootstrapMean([1, 1, 1])).toEqual({ value: 1, low: 1, high: 1 });
   });
 });

@@ -1,4 +1,5 @@
-import { bootstrapMean, mean } from "./bootstrap.js";
+import { bootstrapMean } from "../statistics/bootstrap.js";
+import { mean } from "../statistics/descriptive.js";
 import { passAtK, passAtKLadder } from "./pass-at-k.js";
 import type { EvaluatedQuestion, EvaluationSummary, SourceSummary } from "./types.js";
 

@@ -2,6 +2,7 @@
 import type { Question } from "../data/question.js";
 import type { StopReason } from "../policy/policy.js";
 import type { Reward } from "../rollout/records.js";
+import type { Estimate } from "../statistics/estimate.js";
 
 /** A response as the verifier sees it. */
 export interface ScoredText {
@@ -63,12 +64,8 @@ export interface EvaluationOptions extends GenerationSettings {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** A mean with a 95 % bootstrap interval over questions (the same resamples at every call). */
-export interface Estimate {
-  readonly value: number;
-  readonly low: number;
-  readonly high: number;
-}
+/** Intervals of an evaluation are bootstrap intervals over questions (the same resamples at every call). */
+export type { Estimate };
 
 export interface PassAtK extends Estimate {
   readonly k: number;

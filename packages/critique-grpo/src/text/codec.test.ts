@@ -83,6 +83,16 @@ describe("one character a token", () => {
     const codec = loadTextCodec(directory(spaced));
     expect(codec.decode(codec.encode("a . a  ."))).toBe("a . a  .");
   });
+
+  it("knows phrases as well, the longest that fits, and reads them letter for letter", () => {
+    const phrases = ["It is wrong", "It is wrong (again)", "\nEnd."];
+    const vocabulary = ["$", ...".:It is5", ...phrases].filter((token, i, all) => all.indexOf(token) === i);
+    const codec = loadTextCodec(directory(characterTokenizer({ vocabulary, special: ["$"], eos: "$" })));
+    const text = "It is wrong (again). It is wrong:5\nEnd.";
+    const tokens = codec.encode(text).map((id) => vocabulary[id]);
+    expect(tokens).toEqual(["It is wrong (again)", ".", " ", "It is wrong", ":", "5", "\nEnd."]);
+    expect(codec.decode(codec.encode(text))).toBe(text);
+  });
 });
 
 describe("one byte a token", () => {

@@ -1,4 +1,4 @@
-/** Writes small tokenizers in the HF format: one character a token, or one byte a token. For experiments from scratch. */
+/** Writes small tokenizers in the HF format: characters and phrases, or bytes. For experiments from scratch. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -7,7 +7,7 @@ export type SimpleTokenizerFiles = Readonly<
 >;
 
 export interface CharacterTokenizerOptions {
-  /** Every token in the order of its id; special tokens may be longer than a character. */
+  /** Every token in the order of its id: characters, and phrases that are one token each (the longest that fits wins). */
   readonly vocabulary: readonly string[];
   /** Tokens that decoding leaves out. */
   readonly special: readonly string[];
@@ -20,16 +20,14 @@ export interface CharacterTokenizerOptions {
   readonly config?: Readonly<Record<string, unknown>>;
 }
 
-/** One character a token (WordLevel over characters). Throws RangeError on a repeated or impossible token. */
+/** One character or phrase a token (WordLevel). Throws RangeError on a repeated or impossible token. */
 export function characterTokenizer(options: CharacterTokenizerOptions): SimpleTokenizerFiles {
   const { vocabulary, special, eos, pad, unknown } = options;
   const ids = new Map(vocabulary.map((token, id) => [token, id]));
   if (ids.size !== vocabulary.length) throw new RangeError("a token stands twice in the vocabulary");
-  for (const token of vocabulary) {
-    if ([...token].length !== 1 && !special.includes(token)) {
-      throw new RangeError(`${JSON.stringify(token)} is not one character; only special tokens may be longer`);
-    }
-  }
+  if (ids.has("")) throw new RangeError("a token must not be empty");
+  const phrases = vocabulary.filter((token) => [...token].length > 1 && !special.includes(token));
+  const pattern = [...phrases.sort((a, b) => b.length - a.length).map(escapePattern), "[\\s\\S]"].join("|");
   for (const token of [
     eos,
     ...special,
@@ -45,7 +43,7 @@ export function characterTokenizer(options: CharacterTokenizerOptions): SimpleTo
       padding: null,
       added_tokens: special.map((token) => addedToken(token, ids.get(token)!)),
       normalizer: null,
-      pre_tokenizer: { type: "Split", pattern: { Regex: "[\\s\\S]" }, behavior: "Isolated", invert: false },
+      pre_tokenizer: { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false },
       post_processor: null,
       decoder: { type: "Fuse" },
       model: { type: "WordLevel", vocab: Object.fromEntries(ids), unk_token: unknown ?? "<unk>" },
@@ -126,6 +124,10 @@ function tokenizerConfig(
     ...(tokens.chatTemplate === undefined ? {} : { chat_template: tokens.chatTemplate }),
     ...more,
   };
+}
+
+function escapePattern(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
 /** GPT-2's printable stand-ins for the 256 bytes: printable bytes stand for themselves, others are moved up. */

@@ -1,8 +1,8 @@
 /** The metrics of a training step: their names, their meaning, and how they come from the records. */
-import { mean, sampleStd } from "../algorithm/advantages.js";
 import type { RunConfig } from "../config/schema.js";
 import type { Critique, InitialResponse, Refinement, Response, TrainingGroup } from "../rollout/records.js";
 import type { Stopwatch } from "../rollout/stopwatch.js";
+import { mean, sampleStd } from "../statistics/descriptive.js";
 import type { UpdateStatistics } from "./update-statistics.js";
 
 /** NaN (null in files) where a metric has nothing to count. */

@@ -1,4 +1,5 @@
-import type { Estimate } from "./types.js";
+import { mean } from "./descriptive.js";
+import type { Estimate } from "./estimate.js";
 
 const RESAMPLES = 1000;
 
@@ -20,12 +21,6 @@ export function bootstrapMean(values: readonly number[]): Estimate {
   means.sort();
   const at = (quantile: number) => means[Math.round(quantile * (RESAMPLES - 1))]!;
   return { value, low: at(0.025), high: at(0.975) };
-}
-
-export function mean(values: readonly number[]): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return sum / values.length;
 }
 
 /** Small fixed generator: the interval needs no cryptographic or long-period source. */
