@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { libraryFacts } from "./native.js";
+import { libraryFacts } from "./native-library.js";
 
 /** What `doctor` says about the engine on this machine. */
 export interface RuntimeInfo {

@@ -1,15 +1,9 @@
 import { availableParallelism } from "node:os";
-import { AbortError, throwIfAborted } from "./abort.js";
+import { throwIfAborted } from "./abort.js";
 import { type NativeBinding, NativeSession } from "./native.js";
+import { installExitHandler, runInBackground } from "./runs.js";
 import type { BoundRun, RunOptions, Session, SessionOptions, Tensor } from "./types.js";
 import { checkTensors } from "./validate.js";
-
-/** Runs at a time. More would only queue: libuv's pool has four threads, and file access waits behind the runs. */
-const MAX_CONCURRENT_RUNS = 4;
-
-let runningCount = 0;
-const waiting: (() => void)[] = [];
-const runningBindings = new Set<NativeBinding>();
 
 /**
  * Loads a model into ONNX Runtime. Blocks while the graph is optimised (milliseconds to a second).
@@ -23,22 +17,6 @@ export function createSession(modelBytes: Uint8Array, options: SessionOptions = 
   }
   installExitHandler();
   return new OnnxSession(new NativeSession(modelBytes, { ...options, threads }), options.name ?? "model");
-}
-
-let exitHandlerInstalled = false;
-
-/**
- * A run in progress when the process exits would use memory of the library while it is torn down. Terminated runs end
- * at their next node; the event loop is gone by then, so all that is left is to wait for a moment.
- */
-function installExitHandler(): void {
-  if (exitHandlerInstalled) return;
-  exitHandlerInstalled = true;
-  process.once("exit", () => {
-    if (runningBindings.size === 0) return;
-    for (const binding of runningBindings) binding.setTerminate(true);
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
-  });
 }
 
 class OnnxSession implements Session {
@@ -121,25 +99,9 @@ class OnnxBoundRun implements BoundRun {
     throwIfAborted(signal);
     this.#assertIdle();
     this.#state = "running";
-    const onAbort = () => this.#native.setTerminate(true);
     try {
-      await acquireSlot(signal);
-      try {
-        signal?.addEventListener("abort", onAbort, { once: true });
-        await new Promise<void>((resolve, reject) => {
-          runningBindings.add(this.#native);
-          this.#native.runAsync((error) => (error === null ? resolve() : reject(error)));
-        });
-      } finally {
-        runningBindings.delete(this.#native);
-        signal?.removeEventListener("abort", onAbort);
-        releaseSlot();
-      }
-    } catch (error) {
-      if (!signal?.aborted || error instanceof AbortError) throw error;
-      throw new AbortError(signal.reason);
+      await runInBackground(this.#native, signal);
     } finally {
-      if (signal?.aborted) this.#native.setTerminate(false);
       this.#end();
     }
   }
@@ -169,31 +131,4 @@ class OnnxBoundRun implements BoundRun {
     this.#native.release();
     this.#onReleased(this);
   }
-}
-
-/** Waits until fewer than MAX_CONCURRENT_RUNS are in progress, in order of arrival. */
-async function acquireSlot(signal: AbortSignal | undefined): Promise<void> {
-  if (runningCount < MAX_CONCURRENT_RUNS) {
-    runningCount++;
-    return;
-  }
-  await new Promise<void>((resolve, reject) => {
-    const enter = () => {
-      signal?.removeEventListener("abort", leave);
-      resolve();
-    };
-    const leave = () => {
-      waiting.splice(waiting.indexOf(enter), 1);
-      reject(new AbortError(signal?.reason));
-    };
-    waiting.push(enter);
-    signal?.addEventListener("abort", leave, { once: true });
-  });
-}
-
-/** Hands the slot to the next in line. */
-function releaseSlot(): void {
-  const next = waiting.shift();
-  if (next === undefined) runningCount--;
-  else next();
 }

@@ -4,6 +4,12 @@ export type ElementType = "float32" | "int32" | "int64" | "bool" | "uint8" | "in
 
 export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array | Uint16Array;
 
+/** Where a session computes. "cpu" is always there; the others need a device and, for CUDA, libraries of their own. */
+export type ExecutionProvider = "cpu" | "webgpu" | "cuda";
+
+/** A provider with memory of its own. */
+export type DeviceProvider = Exclude<ExecutionProvider, "cpu">;
+
 /** A view on memory that the caller owns. Sub-array views are fine; nothing is copied. */
 export interface Tensor {
   readonly type: ElementType;
@@ -46,6 +52,8 @@ export interface Session {
 }
 
 export interface SessionOptions {
+  /** Default: "cpu". Another provider runs what it has kernels for; the rest stays on the CPU. */
+  readonly provider?: ExecutionProvider;
   /** Threads of the process-wide pool (all sessions share one; the first session decides). Default: all cores. */
   readonly threads?: number;
   /**

@@ -1,5 +1,8 @@
 import type { ValueInfo } from "./native.js";
-import type { ElementType, Tensor } from "./types.js";
+import type { ElementType, Tensor, TensorData } from "./types.js";
+
+/** A tensor on the host has data to be checked; one on a device has not. */
+type CheckedTensor = Pick<Tensor, "type" | "shape"> & { readonly data?: TensorData };
 
 const ARRAY_TYPES = {
   float32: Float32Array,
@@ -18,19 +21,19 @@ const ARRAY_TYPES = {
  * @returns The tensors by name, in the model's order.
  * @throws Error that names the session, the value and what was expected.
  */
-export function checkTensors(
+export function checkTensors<T extends CheckedTensor>(
   session: string,
   role: "input" | "output",
   declared: readonly ValueInfo[],
-  given: Readonly<Record<string, Tensor>>,
-): Map<string, Tensor> {
+  given: Readonly<Record<string, T>>,
+): Map<string, T> {
   const names = new Set(declared.map((info) => info.name));
   for (const name of Object.keys(given)) {
     if (!names.has(name)) {
       throw new Error(`${session}: there is no ${role} "${name}"; the model has ${[...names].join(", ") || "none"}`);
     }
   }
-  const checked = new Map<string, Tensor>();
+  const checked = new Map<string, T>();
   for (const info of declared) {
     const tensor = Object.hasOwn(given, info.name) ? given[info.name] : undefined;
     if (tensor === undefined) {
@@ -44,15 +47,15 @@ export function checkTensors(
   return checked;
 }
 
-function checkTensor(where: string, info: ValueInfo, tensor: Tensor): void {
+function checkTensor(where: string, info: ValueInfo, tensor: CheckedTensor): void {
   if (info.type !== tensor.type) {
     throw new Error(`${where} has type ${tensor.type}, expected ${info.type ?? "a type that is not supported"}`);
   }
+  const { data, shape } = tensor;
   const arrayType = ARRAY_TYPES[tensor.type];
-  if (!(tensor.data instanceof arrayType)) {
-    throw new Error(`${where}: ${tensor.type} data must be a ${arrayType.name}, not a ${tensor.data.constructor.name}`);
+  if (data !== undefined && !(data instanceof arrayType)) {
+    throw new Error(`${where}: ${tensor.type} data must be a ${arrayType.name}, not a ${data.constructor.name}`);
   }
-  const { shape } = tensor;
   const fits =
     shape.length === info.shape.length &&
     shape.every((size, axis) => info.shape[axis]! < 0 || info.shape[axis] === size);
@@ -61,8 +64,8 @@ function checkTensor(where: string, info: ValueInfo, tensor: Tensor): void {
     throw new Error(`${where} has shape ${show(shape)}: sizes must be whole numbers`);
   }
   const elements = shape.reduce((product, size) => product * size, 1);
-  if (tensor.data.length !== elements) {
-    throw new Error(`${where} has ${tensor.data.length} elements, but shape ${show(shape)} needs ${elements}`);
+  if (data !== undefined && data.length !== elements) {
+    throw new Error(`${where} has ${data.length} elements, but shape ${show(shape)} needs ${elements}`);
   }
 }
 
