@@ -7,7 +7,6 @@ export {
   type OutputSpecification,
   type Value,
 } from "./graph.js";
-export type { ExecutionProvider } from "./lowering.js";
 export { swiglu } from "./ops/activation.js";
 export { type CausalAttentionInputs, causalAttention } from "./ops/attention.js";
 export { logitGradient, logSoftmax, type TokenDistribution, tokenDistribution } from "./ops/distribution.js";

@@ -1,7 +1,7 @@
 import protobuf from "protobufjs/minimal.js";
-import type { ElementType } from "../runtime/types.js";
-import type { Attribute, Constant, Value } from "./graph.js";
-import { type ExecutionProvider, lower, type OnnxNode } from "./lowering.js";
+import type { ElementType, ExecutionProvider } from "../runtime/types.js";
+import type { Attribute, Value } from "./graph.js";
+import { type LoweredConstant, lower, type OnnxNode } from "./lowering/lowering.js";
 import type { Subgraph } from "./partition.js";
 
 type Writer = protobuf.Writer;
@@ -30,6 +30,7 @@ const fixed32 = (field: number) => (field << 3) | 5;
 
 /**
  * Writes a part of a graph as an ONNX model (onnx.proto3, opset 21 + com.microsoft).
+ * @param provider whose kernels will run it: operations it lacks are spelled in others (`lowering/`)
  * @returns the bytes that `createSession` takes
  */
 export function serialiseModel(part: Subgraph, provider: ExecutionProvider = "cpu"): Uint8Array {
@@ -52,21 +53,24 @@ export function serialiseModel(part: Subgraph, provider: ExecutionProvider = "cp
 
 function writeGraph(writer: Writer, part: Subgraph, provider: ExecutionProvider): void {
   const { names, copies } = outputNames(part);
-  const nameOf = (value: Value) => names.get(value) ?? value.name;
-  let extra = 0;
-  const fresh = () => `lowered${extra++}`;
+  const named = (value: Value) => ({ name: names.get(value) ?? value.name, shape: value.shape });
   const nodes: OnnxNode[] = part.nodes.map((node) => ({
     op: node.op,
     domain: node.domain,
-    inputs: node.inputs.map((input) => (input ? nameOf(input) : "")),
-    outputs: node.outputs.map(nameOf),
+    inputs: node.inputs.map((input) => input && named(input)),
+    outputs: node.outputs.map(named),
     attributes: node.attributes,
   }));
-  for (const [name, value] of copies)
-    nodes.push({ op: "Identity", domain: "", inputs: [nameOf(value)], outputs: [name], attributes: {} });
-  for (const node of nodes.flatMap((node) => lower(node, provider, fresh))) writeNode(writer, node);
+  for (const [name, value] of copies) {
+    const outputs = [{ name, shape: value.shape }];
+    nodes.push({ op: "Identity", domain: "", inputs: [named(value)], outputs, attributes: {} });
+  }
+  const lowered = lower(nodes, provider, new Set(part.outputs.map(([name]) => name)));
+  for (const node of lowered.nodes) writeNode(writer, node);
   writer.uint32(bytes(2)).string("graph");
-  for (const constant of part.constants) writeConstant(writer, constant);
+  for (const { value, data } of part.constants)
+    writeConstant(writer, { name: value.name, shape: value.shape as readonly number[], type: value.type, data });
+  for (const constant of lowered.constants) writeConstant(writer, constant);
   for (const input of part.inputs) writeValueInfo(writer, 11, input.name, input);
   for (const [name, value] of part.outputs) writeValueInfo(writer, 12, name, value);
 }
@@ -84,10 +88,10 @@ function outputNames(part: Subgraph) {
 
 function writeNode(writer: Writer, node: OnnxNode): void {
   writer.uint32(bytes(1)).fork();
-  for (const input of node.inputs) writer.uint32(bytes(1)).string(input);
-  for (const output of node.outputs) writer.uint32(bytes(2)).string(output);
+  for (const input of node.inputs) writer.uint32(bytes(1)).string(input?.name ?? "");
+  for (const output of node.outputs) writer.uint32(bytes(2)).string(output.name);
   // Outputs have readable names; a profile then shows which node is meant.
-  writer.uint32(bytes(3)).string(node.outputs[0] ?? "");
+  writer.uint32(bytes(3)).string(node.outputs[0]?.name ?? "");
   writer.uint32(bytes(4)).string(node.op);
   for (const [name, attribute] of Object.entries(node.attributes)) writeAttribute(writer, name, attribute);
   if (node.domain !== "") writer.uint32(bytes(7)).string(node.domain);
@@ -118,11 +122,11 @@ function writeAttribute(writer: Writer, name: string, attribute: Attribute): voi
   writer.ldelim();
 }
 
-function writeConstant(writer: Writer, { value, data }: Constant): void {
+function writeConstant(writer: Writer, { name, shape, type, data }: LoweredConstant): void {
   writer.uint32(bytes(5)).fork();
-  for (const dimension of value.shape) writer.uint32(varint(1)).int64(Number(dimension));
-  writer.uint32(varint(2)).int32(dataTypes[value.type]);
-  writer.uint32(bytes(8)).string(value.name);
+  for (const dimension of shape) writer.uint32(varint(1)).int64(dimension);
+  writer.uint32(varint(2)).int32(dataTypes[type]);
+  writer.uint32(bytes(8)).string(name);
   writer.uint32(bytes(9)).bytes(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   writer.ldelim();
 }

@@ -1,5 +1,5 @@
 import { createSession } from "../runtime/index.js";
-import type { Tensor } from "../runtime/types.js";
+import type { ExecutionProvider, Tensor } from "../runtime/types.js";
 import { differentiate } from "./differentiate.js";
 import { Graph, type Value } from "./graph.js";
 import { subgraph } from "./partition.js";
@@ -29,7 +29,7 @@ export interface VjpReport {
  * Test tool: runs an operation and its VJP in ONNX Runtime and compares with a plain float64 reference and that
  * reference's central differences. Gradients start from random accumulators, so accumulation is checked as well.
  */
-export async function checkVjp(testCase: VjpCase): Promise<VjpReport> {
+export async function checkVjp(testCase: VjpCase, provider: ExecutionProvider = "cpu"): Promise<VjpReport> {
   const random = generator(1);
   const draw = (shape: readonly number[]) => Array.from({ length: elementCount(shape) }, () => Math.fround(random()));
   const point = Object.fromEntries(Object.entries(testCase.inputs).map(([name, shape]) => [name, draw(shape)]));
@@ -74,7 +74,14 @@ export async function checkVjp(testCase: VjpCase): Promise<VjpReport> {
 
   const part = subgraph(graph, named);
   const used = new Set(part.inputs.map((input) => input.name));
-  const session = createSession(serialiseModel(part), { name: "vjp check" });
+  const session = createSession(serialiseModel(part, provider), {
+    name: "vjp check",
+    provider,
+    // Off the CPU, the graphs run as they are written, and entirely there.
+    ...(provider === "cpu"
+      ? {}
+      : { graphOptimization: "disabled", config: { "session.disable_cpu_ep_fallback": "1" } }),
+  });
   try {
     await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => used.has(name))), fetches);
   } finally {

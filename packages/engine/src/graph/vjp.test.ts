@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { useSoftwareAdapter } from "../runtime/software-adapter.js";
 import {
   add,
   causalAttention,
@@ -258,5 +259,16 @@ describe("every operation and its VJP agree with a float64 reference and its fin
     const report = await checkVjp(testCase);
     expect(report.forwardError).toBeLessThan(2e-6);
     expect(report.gradientError).toBeLessThan(2e-6);
+  });
+});
+
+const missing = useSoftwareAdapter();
+const title = "as lowered for WebGPU, with no node left to the CPU, they agree as well (SwiftShader)";
+
+describe.skipIf(missing !== undefined)(missing === undefined ? title : `${title}: ${missing}`, () => {
+  test.each(cases)("%s", async (_, testCase) => {
+    const report = await checkVjp(testCase, "webgpu");
+    expect(report.forwardError).toBeLessThan(1e-5);
+    expect(report.gradientError).toBeLessThan(1e-5);
   });
 });
