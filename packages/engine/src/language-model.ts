@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { isAbsolute, join, resolve } from "node:path";
 import { CallQueue } from "./call-queue.js";
 import { Generator } from "./generation/index.js";
 import { AdamW, createAdamWState, loadTrainingState, saveTrainingState, Trainer } from "./training/index.js";
@@ -20,19 +20,35 @@ import type {
   TokenSequence,
 } from "./types.js";
 import {
+  freshAdapter,
   initializeParameters,
+  isAdapterDirectory,
+  isNeutral,
   type LoadedModel,
+  type LoraConfig,
+  loadAdapter,
   loadCheckpoint,
+  loraConfig,
+  type ParameterStore,
   parseModelConfig,
+  readAdapterDescription,
+  readJson,
+  saveAdapter,
   saveCheckpoint,
 } from "./weights/index.js";
 
+/** A model and where its weights come from, for the description of an adapter. */
+interface OpenedModel extends LoadedModel {
+  readonly directory: string | null;
+}
+
 /**
- * Loads a Hugging Face model directory, or makes a fresh model from a config.
+ * Loads a Hugging Face model directory or a PEFT adapter with its base model, or makes a fresh model from a config.
  * @throws Error that names the file and the key or tensor: missing, unsupported, of a wrong shape, not finite.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<LanguageModel> {
-  const model = "directory" in source ? await loadCheckpoint(source.directory) : await freshModel(source);
+  const lora = options.lora && loraConfig(options.lora);
+  const model = await open(source, lora, options.lora?.seed ?? 0);
   const available = model.config.contextLength;
   const contextLength = options.contextLength ?? available;
   if (!Number.isInteger(contextLength) || contextLength < 2 || contextLength > available)
@@ -42,23 +58,45 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   return new EmbeddedLanguageModel(model, contextLength, options);
 }
 
-async function freshModel(source: Extract<ModelSource, { seed: number }>): Promise<LoadedModel> {
+async function open(source: ModelSource, lora: LoraConfig | undefined, loraSeed: number): Promise<OpenedModel> {
+  if ("directory" in source && (await isAdapterDirectory(source.directory))) return openAdapter(source.directory, lora);
+  const options = { gradients: lora === undefined };
+  const model =
+    "directory" in source ? await loadCheckpoint(source.directory, options) : await freshModel(source, options);
+  return {
+    ...model,
+    directory: "directory" in source ? resolve(source.directory) : null,
+    adapter: lora && freshAdapter(model.config, lora, loraSeed),
+  };
+}
+
+async function openAdapter(directory: string, lora: LoraConfig | undefined): Promise<OpenedModel> {
+  const { lora: found, baseModel } = await readAdapterDescription(directory);
+  if (lora && (lora.rank !== found.rank || lora.alpha !== found.alpha || lora.targets.join() !== found.targets.join()))
+    throw new Error(
+      `${directory}: this adapter has rank ${found.rank}, alpha ${found.alpha} and targets ${found.targets.join(", ")}, but rank ${lora.rank}, alpha ${lora.alpha} and targets ${lora.targets.join(", ")} were asked for; leave them out or make them agree.`,
+    );
+  if (baseModel === undefined)
+    throw new Error(`${join(directory, "adapter_config.json")}: base_model_name_or_path is missing`);
+  const base = isAbsolute(baseModel) ? baseModel : resolve(directory, baseModel);
+  const model = await loadCheckpoint(base, { gradients: false }).catch((cause: unknown) => {
+    throw new Error(
+      `${join(directory, "adapter_config.json")}: base_model_name_or_path is "${baseModel}"; it must be the directory of the base model (absolute, or relative to the adapter): ${(cause as Error).message}`,
+      { cause },
+    );
+  });
+  return { ...model, directory: base, adapter: await loadAdapter(directory, model.config) };
+}
+
+async function freshModel(
+  source: Extract<ModelSource, { seed: number }>,
+  options: { readonly gradients: boolean },
+): Promise<LoadedModel> {
   const path = typeof source.config === "string" ? source.config : "config";
   const json: unknown = typeof source.config === "string" ? await readJson(source.config) : source.config;
   const config = parseModelConfig(json, path);
-  const parameters = initializeParameters(config, source.seed);
+  const parameters = initializeParameters(config, source.seed, options);
   return { config, parameters, generationConfig: undefined, eosTokenIds: config.eosTokenIds };
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, "utf8").catch((cause: unknown) => {
-    throw new Error(`${path}: cannot read the config: ${(cause as Error).message}`, { cause });
-  });
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new Error(`${path}: not valid JSON: ${(cause as Error).message}`, { cause });
-  }
 }
 
 class EmbeddedLanguageModel implements LanguageModel {
@@ -71,18 +109,20 @@ class EmbeddedLanguageModel implements LanguageModel {
   private closed = false;
 
   constructor(
-    private readonly model: LoadedModel,
+    private readonly model: OpenedModel,
     contextLength: number,
     private readonly options: LoadOptions,
   ) {
-    const { config, parameters, eosTokenIds } = model;
-    this.trainer = new Trainer(config, parameters, options);
-    this.generator = new Generator(config, parameters, { ...options, contextLength });
+    const { config, parameters, eosTokenIds, adapter } = model;
+    this.trainer = new Trainer(config, parameters, { ...options, adapter });
+    this.generator = new Generator(config, parameters, { ...options, contextLength, adapter });
     this.info = {
       architecture: config.architecture,
       vocabularySize: config.vocabularySize,
       contextLength,
       parameterCount: parameters.parameterCount,
+      trainedParameterCount: this.trained.parameterCount,
+      lora: adapter?.config ?? null,
       device: "cpu",
       eosTokenIds,
     };
@@ -121,7 +161,7 @@ class EmbeddedLanguageModel implements LanguageModel {
         return await this.trainer.forwardBackward(sequences, tokenLoss, options);
       } catch (error) {
         // Some micro-batches may have been added: half a gradient must never reach an optimizer step.
-        this.model.parameters.gradients.fill(0);
+        this.trained.gradients.fill(0);
         throw error;
       }
     });
@@ -133,26 +173,35 @@ class EmbeddedLanguageModel implements LanguageModel {
   }
 
   async saveState(directory: string): Promise<void> {
-    return this.enqueue(() => saveTrainingState(directory, this.model.parameters, this.adamW().state));
+    return this.enqueue(() => saveTrainingState(directory, this.trained, this.adamW().state));
   }
 
   async loadState(directory: string): Promise<void> {
-    return this.enqueue(() => loadTrainingState(directory, this.model.parameters, this.adamW().state));
+    return this.enqueue(() => loadTrainingState(directory, this.trained, this.adamW().state));
   }
 
   async exportModel(directory: string, options: { dtype?: "float32" | "bfloat16" | "float16" } = {}): Promise<void> {
     return this.enqueue(() => saveCheckpoint(directory, this.model, options));
   }
 
+  async exportAdapter(directory: string): Promise<void> {
+    const { adapter, directory: base } = this.model;
+    if (!adapter) throw new Error("The model has no adapters to export; export the model, or load it with `lora`.");
+    return this.enqueue(() => saveAdapter(directory, adapter, base));
+  }
+
   async freeze(): Promise<FrozenModel> {
     return this.enqueue(async () => {
-      const { config, parameters } = this.model;
-      return new FrozenCopy(new Trainer(config, parameters.copyWeights(config), this.options), this.info);
+      const { config, parameters, adapter } = this.model;
+      if (!adapter) return new FrozenCopy(new Trainer(config, parameters.copyWeights(), this.options), this.info);
+      const copy = isNeutral(adapter) ? undefined : { ...adapter, parameters: adapter.parameters.copyWeights() };
+      return new FrozenCopy(new Trainer(config, parameters, { ...this.options, adapter: copy }), this.info);
     });
   }
 
   parameters(): ReturnType<LanguageModel["parameters"]> {
-    return this.model.parameters.parameters;
+    const { parameters, adapter } = this.model;
+    return new Map([...parameters.parameters, ...(adapter?.parameters.parameters ?? [])]);
   }
 
   async close(): Promise<void> {
@@ -166,9 +215,13 @@ class EmbeddedLanguageModel implements LanguageModel {
     await closing;
   }
 
+  /** What the optimizer changes. */
+  private get trained(): ParameterStore {
+    return this.model.adapter?.parameters ?? this.model.parameters;
+  }
+
   private adamW(): AdamW {
-    const { parameters } = this.model;
-    this.optimizer ??= new AdamW(parameters, createAdamWState(parameters), this.options.threads);
+    this.optimizer ??= new AdamW(this.trained, createAdamWState(this.trained), this.options.threads);
     return this.optimizer;
   }
 

@@ -3,6 +3,8 @@
  * The product's Policy port (packages/critique-grpo/src/policy) is a thin layer over `LanguageModel`.
  */
 
+import type { LoraConfig } from "./weights/index.js";
+
 /** How one prompt is to be continued. */
 export interface SampleRequest {
   /** Token ids of the prompt; at least one. */
@@ -116,6 +118,10 @@ export interface ModelInfo {
   /** Tokens a sequence may have in all. */
   readonly contextLength: number;
   readonly parameterCount: number;
+  /** What training changes: all parameters, or those of the adapters. */
+  readonly trainedParameterCount: number;
+  /** Null: full fine-tuning. */
+  readonly lora: LoraConfig | null;
   readonly device: string;
   /** End-of-sequence ids of generation_config.json / config.json. */
   readonly eosTokenIds: readonly number[];
@@ -123,11 +129,25 @@ export interface ModelInfo {
 
 /** Where a model comes from. */
 export type ModelSource =
+  /** A Hugging Face model, or a PEFT adapter whose base model is a directory (absolute, or relative to the adapter's). */
   | { readonly directory: string }
   /** A fresh model: the path of a config.json (or its parsed content) and the seed of the initialisation. */
   | { readonly config: string | Readonly<Record<string, unknown>>; readonly seed: number };
 
+/** Low-rank adapters beside frozen weights (LoRA, Hu et al. 2021), as PEFT has them; no dropout. */
+export interface LoraOptions {
+  readonly rank: number;
+  /** The adapters' product is scaled by alpha / rank. */
+  readonly alpha: number;
+  /** Names of matrices: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj. Default: all. */
+  readonly targets?: readonly string[] | "all-linear";
+  /** Seed of the fresh adapters; default 0. */
+  readonly seed?: number;
+}
+
 export interface LoadOptions {
+  /** Trains adapters and nothing else. A source that is an adapter brings its own: rank, alpha and targets must agree. */
+  readonly lora?: LoraOptions | undefined;
   /** Threads of the execution provider; default: the number of cores. */
   readonly threads?: number;
   /** Longest sequence (prompt + response) that will occur; default: what the config allows. */
@@ -160,17 +180,29 @@ export interface LanguageModel {
   /** Clips, updates, clears the gradient. Skips (and reports) a non-finite gradient. */
   optimizerStep(options: AdamWOptions): Promise<OptimizerStepResult>;
 
-  /** Writes weights and optimizer state exactly (float32, step count); `loadState` continues bit for bit. */
+  /** Writes what is trained (weights or adapters) and optimizer state exactly (float32, step count); `loadState` continues bit for bit. */
   saveState(directory: string): Promise<void>;
   loadState(directory: string): Promise<void>;
 
-  /** Writes an HF model directory (config.json, generation_config.json, model.safetensors) that transformers loads. */
+  /**
+   * Writes an HF model directory (config.json, generation_config.json, model.safetensors) that transformers loads; adapters
+   * are merged into the weights.
+   */
   exportModel(directory: string, options?: { dtype?: "float32" | "bfloat16" | "float16" }): Promise<void>;
 
-  /** An independent frozen copy of the current weights, for a reference policy. It can only be evaluated. */
+  /** Writes the adapters as PEFT does (adapter_config.json, adapter_model.safetensors). An error without adapters. */
+  exportAdapter(directory: string): Promise<void>;
+
+  /**
+   * The current weights, frozen, for a reference policy: they can only be evaluated. With adapters only these are copied;
+   * the weights beside them never change.
+   */
   freeze(): Promise<FrozenModel>;
 
-  /** Parameters and gradient accumulators by HF name, for tests and tools: live views, do not keep. */
+  /**
+   * Parameters (and adapters) and gradient accumulators by HF name, for tests and tools: live views, do not keep. The
+   * gradient of what is not trained is empty.
+   */
   parameters(): ReadonlyMap<
     string,
     { readonly shape: readonly number[]; readonly data: Float32Array; readonly gradient: Float32Array }

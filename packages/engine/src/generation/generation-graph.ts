@@ -16,9 +16,9 @@ import {
   embeddingName,
   finalNormName,
   headName,
-  layerPrefix,
+  layerWeights,
 } from "../model/index.js";
-import { type ModelConfig, parameterLayout } from "../weights/index.js";
+import { adapterLayout, type LoraConfig, type ModelConfig, parameterLayout } from "../weights/index.js";
 import { withExternalInitializers } from "./external-initializers.js";
 
 /** Names of the cache of a layer: as inputs (what is there) and outputs (with the new tokens; the same memory). */
@@ -47,12 +47,16 @@ export type WeightKind = "feeds" | "constants";
  * Outputs besides the caches: `logits` [outputs, vocabulary], divided by the temperature, and `probabilities`, their
  * softmax.
  * @param weightKind "constants": the weights are external initializers instead of inputs.
+ * @param lora there are adapters beside the weights, which are inputs in any case.
  */
-export function generationModel(config: ModelConfig, weightKind: WeightKind): Uint8Array {
+export function generationModel(config: ModelConfig, weightKind: WeightKind, lora?: LoraConfig): Uint8Array {
   const graph = new Graph();
   const specifications = parameterLayout(config).flat();
   const weights = new Map<string, Value>();
   for (const { name, shape } of specifications) weights.set(name, graph.input(name, shape));
+  const factors = new Map<string, Value>();
+  for (const { name, shape } of lora ? adapterLayout(config, lora).flat() : [])
+    factors.set(name, graph.input(name, shape));
   const ids = graph.input("ids", ["tokens"], "int32");
   const lastRows = graph.input("lastRows", ["outputs"], "int32");
   const inverseTemperatures = graph.input("inverseTemperatures", ["outputs", 1]);
@@ -62,8 +66,8 @@ export function generationModel(config: ModelConfig, weightKind: WeightKind): Ui
   const width = config.hiddenSize;
   let x = graph.node("Gather", [weights.get(embeddingName)!, ids], [{ shape: ["tokens", width] }])[0]!;
   for (let layer = 0; layer < config.layerCount; layer++) {
-    const prefix = layerPrefix(layer);
-    x = decoderLayer(x, layer, (name) => weights.get(prefix + name)!, config, attention);
+    const layerValues = layerWeights(layer, weights, lora && { weights: factors, config: lora });
+    x = decoderLayer(x, layer, layerValues, config, attention);
   }
   // The head is for the last tokens only: prompts have no use for the others' logits.
   const last = graph.node("Gather", [x, lastRows], [{ shape: ["outputs", width] }])[0]!;

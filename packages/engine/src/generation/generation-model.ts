@@ -1,7 +1,7 @@
 import { totalmem } from "node:os";
 import { rotaryTables } from "../model/index.js";
 import { type BoundRun, createSession, type Session, type SessionOptions, type Tensor } from "../runtime/index.js";
-import type { ModelConfig, ParameterStore } from "../weights/index.js";
+import type { LoraAdapter, ModelConfig, ParameterStore } from "../weights/index.js";
 import { fingerprint } from "./fingerprint.js";
 import { generationModel, rotatesSeparately, type WeightKind } from "./generation-graph.js";
 import type { KeyValueCache } from "./key-value-cache.js";
@@ -29,6 +29,7 @@ export class GenerationModel {
   readonly #parameters: ParameterStore;
   readonly #modelBytes: Uint8Array;
   readonly #weights: Readonly<Record<string, Tensor>>;
+  readonly #adapterWeights: Readonly<Record<string, Tensor>>;
   readonly #weightKind: WeightKind;
   readonly #sessionOptions: SessionOptions;
   #session: Session | undefined;
@@ -36,19 +37,23 @@ export class GenerationModel {
   #fingerprint = "";
   #tables: { readonly positions: number; readonly feeds: Readonly<Record<string, Tensor>> } | undefined;
 
-  constructor(config: ModelConfig, parameters: ParameterStore, threads: number) {
+  constructor(
+    config: ModelConfig,
+    parameters: ParameterStore,
+    { threads, adapter }: { readonly threads: number; readonly adapter?: LoraAdapter | undefined },
+  ) {
     this.config = config;
     this.#parameters = parameters;
     const constant =
       parameters.parameterCount >= MIN_CONSTANT_PARAMETERS &&
       parameters.data.byteLength <= totalmem() * MAX_CONSTANT_MEMORY_SHARE;
     this.#weightKind = constant ? "constants" : "feeds";
-    const pool = constant && threads > MAX_LANES;
+    // Adapters are feeds in any case: they change with every update, and the constants beside them do not.
+    const pool = constant && adapter === undefined && threads > MAX_LANES;
     this.maxLanes = pool ? 1 : Math.min(threads, MAX_LANES);
-    this.#modelBytes = generationModel(config, this.#weightKind);
-    this.#weights = Object.fromEntries(
-      [...parameters.parameters.values()].map(({ name, shape, data }) => [name, { type: "float32", shape, data }]),
-    );
+    this.#modelBytes = generationModel(config, this.#weightKind, adapter?.config);
+    this.#weights = tensorsOf(parameters);
+    this.#adapterWeights = adapter === undefined ? {} : tensorsOf(adapter.parameters);
     this.#sessionOptions = {
       name: "generation",
       threads,
@@ -76,7 +81,7 @@ export class GenerationModel {
 
   /** Ties a batch of `rows` × `time` tokens to its buffers and to the first `rows` slots of a cache. */
   bind(buffers: BatchBuffers, cache: KeyValueCache, rows: number, time: number): BoundRun {
-    const feeds: Record<string, Tensor> = { ...this.#rotaryTables(cache.capacity) };
+    const feeds: Record<string, Tensor> = { ...this.#rotaryTables(cache.capacity), ...this.#adapterWeights };
     if (this.#weightKind === "feeds") Object.assign(feeds, this.#weights);
     const fetches: Record<string, Tensor> = {};
     buffers.bindTo(feeds, fetches, rows, time);
@@ -103,6 +108,12 @@ export class GenerationModel {
     this.#session?.close();
     this.#session = undefined;
   }
+}
+
+function tensorsOf({ parameters }: ParameterStore): Record<string, Tensor> {
+  return Object.fromEntries(
+    [...parameters.values()].map(({ name, shape, data }) => [name, { type: "float32", shape, data }]),
+  );
 }
 
 /**

@@ -173,7 +173,7 @@ describe("one model", () => {
   });
 
   test("new weights count at once", async () => {
-    const copy = parameters.copyWeights(config);
+    const copy = parameters.copyWeights();
     const generator = new Generator(config, copy);
     open.push(generator);
     const greedy = request({ temperature: 0, maxTokens: 6 });

@@ -1,7 +1,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { AbortError, throwIfAborted } from "../runtime/index.js";
 import type { SampledSequence, SampleRequest } from "../types.js";
-import type { ModelConfig, ParameterStore } from "../weights/index.js";
+import type { LoraAdapter, ModelConfig, ParameterStore } from "../weights/index.js";
 import { Channel } from "./channel.js";
 import { BatchBuffers, GenerationModel } from "./generation-model.js";
 import { cacheBytes } from "./key-value-cache.js";
@@ -16,6 +16,8 @@ const MIN_ROWS_PER_LANE = 8;
 const CAPACITY_STEP = 32;
 
 export interface GeneratorOptions {
+  /** Live adapters beside the parameters, which stay as they are then. */
+  readonly adapter?: LoraAdapter | undefined;
   /** Cores to use; default: all. */
   readonly threads?: number;
   /** Longest sequence, prompt included; default: what the config allows. */
@@ -28,6 +30,7 @@ export interface GeneratorOptions {
 export class Generator {
   readonly #config: ModelConfig;
   readonly #parameters: ParameterStore;
+  readonly #adapter: LoraAdapter | undefined;
   readonly #threads: number;
   readonly #contextLength: number;
   readonly #cacheBytes: number;
@@ -39,6 +42,7 @@ export class Generator {
   constructor(config: ModelConfig, parameters: ParameterStore, options: GeneratorOptions = {}) {
     this.#config = config;
     this.#parameters = parameters;
+    this.#adapter = options.adapter;
     this.#threads = options.threads ?? availableParallelism();
     this.#contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength);
     this.#cacheBytes = options.cacheBytes ?? Math.min(totalmem() / 4, 4 * 2 ** 30);
@@ -128,7 +132,7 @@ export class Generator {
     const bytesPerSequence = cacheBytes(config, capacity) + BatchBuffers.bytesPerRow(config);
     const affordable = Math.max(1, Math.floor(this.#cacheBytes / bytesPerSequence));
     const wanted = Math.min(total, affordable);
-    this.#model ??= new GenerationModel(config, this.#parameters, this.#threads);
+    this.#model ??= new GenerationModel(config, this.#parameters, { threads: this.#threads, adapter: this.#adapter });
     const laneCount = Math.max(1, Math.min(this.#model.maxLanes, Math.floor(wanted / MIN_ROWS_PER_LANE)));
     const maxActive = Math.ceil(wanted / laneCount);
     if (this.#model.refresh()) for (const lane of this.#lanes) lane.unbind();

@@ -11,7 +11,7 @@ export { swiglu } from "./ops/activation.js";
 export { type CausalAttentionInputs, causalAttention } from "./ops/attention.js";
 export { logitGradient, logSoftmax, type TokenDistribution, tokenDistribution } from "./ops/distribution.js";
 export { add, exponential, multiply, negate, scale, subtract } from "./ops/elementwise.js";
-export { gemm, linear, type MatMulOptions, matmul, sumRows } from "./ops/linear.js";
+export { gemm, type LowRankFactors, linear, lowRankLinear, type MatMulOptions, matmul, sumRows } from "./ops/linear.js";
 export { rmsNorm } from "./ops/normalization.js";
 export { type RotaryTables, rotaryEmbedding } from "./ops/rotary.js";
 export { expandAs, reduceSum, reshape, reshapeBy, transpose } from "./ops/shape.js";

@@ -7,6 +7,7 @@ import {
   exponential,
   linear,
   logSoftmax,
+  lowRankLinear,
   matmul,
   multiply,
   negate,
@@ -95,6 +96,17 @@ const cases: [string, VjpCase][] = [
       inputs: { x: [3, 4], w: [5, 4], b: [5] },
       build: ({ x, w, b }) => [linear(x!, w!, b!)],
       reference: ({ x, w, b }) => [product(x!, swap(w!, 5, 4), 3, 4, 5).map((value, i) => value + b![i % 5]!)],
+    },
+  ],
+  [
+    "linear with a low-rank addition and bias",
+    {
+      inputs: { x: [3, 4], w: [5, 4], a: [2, 4], b: [5, 2], bias: [5] },
+      build: ({ x, w, a, b, bias }) => [lowRankLinear(x!, w!, { a: a!, b: b!, scale: 0.5 }, bias!)],
+      reference: ({ x, w, a, b, bias }) => {
+        const low = product(product(x!, swap(a!, 2, 4), 3, 4, 2), swap(b!, 5, 2), 3, 2, 5);
+        return [product(x!, swap(w!, 5, 4), 3, 4, 5).map((value, i) => value + 0.5 * low[i]! + bias![i % 5]!)];
+      },
     },
   ],
   [

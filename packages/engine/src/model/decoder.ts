@@ -1,5 +1,16 @@
-import { add, fixedDimension, linear, reshape, rmsNorm, swiglu, type Value } from "../graph/index.js";
-import type { ModelConfig } from "../weights/index.js";
+import {
+  add,
+  fixedDimension,
+  type LowRankFactors,
+  linear,
+  lowRankLinear,
+  reshape,
+  rmsNorm,
+  swiglu,
+  type Value,
+} from "../graph/index.js";
+import { type LoraConfig, loraNames, loraScale, type ModelConfig } from "../weights/index.js";
+import { layerPrefix } from "./names.js";
 
 export interface AttentionInput {
   readonly layer: number;
@@ -17,8 +28,32 @@ export interface AttentionInput {
  */
 export type AttentionStrategy = (input: AttentionInput) => Value;
 
-/** Looks up a parameter of one layer by its name without `model.layers.N.`, e.g. `mlp.up_proj.weight`. */
-export type LayerWeights = (name: string) => Value;
+/** The parameters of one layer by their names without `model.layers.N.`, e.g. `mlp.up_proj.weight`. */
+export interface LayerWeights {
+  weight(name: string): Value;
+  /** The adapter of a matrix; undefined where it has none. */
+  adapterOf(name: string): LowRankFactors | undefined;
+}
+
+/**
+ * Picks the weights of a layer out of all values of a graph by their Hugging Face names.
+ * @param adapter the adapters' values and the factor on their products
+ */
+export function layerWeights(
+  layer: number,
+  weights: ReadonlyMap<string, Value>,
+  adapter?: { readonly weights: ReadonlyMap<string, Value>; readonly config: LoraConfig } | undefined,
+): LayerWeights {
+  const prefix = layerPrefix(layer);
+  return {
+    weight: (name) => weights.get(prefix + name)!,
+    adapterOf: (name) => {
+      const names = loraNames(prefix + name);
+      const [a, b] = [adapter?.weights.get(names.a), adapter?.weights.get(names.b)];
+      return adapter && a && b ? { a, b, scale: loraScale(adapter.config) } : undefined;
+    },
+  };
+}
 
 /**
  * One pre-norm decoder block of Llama, Qwen2 and Qwen3:
@@ -32,16 +67,20 @@ export function decoderLayer(
   attention: AttentionStrategy,
 ): Value {
   const { normEpsilon: epsilon, queryKeyValueBias: qkvBias, outputBias, mlpBias } = config;
-  const project = (input: Value, name: string, bias: boolean) =>
-    linear(input, weights(`${name}.weight`), bias ? weights(`${name}.bias`) : undefined);
+  const project = (input: Value, name: string, hasBias: boolean) => {
+    const weight = weights.weight(`${name}.weight`);
+    const bias = hasBias ? weights.weight(`${name}.bias`) : undefined;
+    const factors = weights.adapterOf(`${name}.weight`);
+    return factors ? lowRankLinear(input, weight, factors, bias) : linear(input, weight, bias);
+  };
   const headNorm = (rows: Value, name: string) => {
     if (!config.queryKeyNorm) return rows;
     const count = fixedDimension(rows.shape, 1) / config.headDimension;
     const heads = reshape(rows, [`tokens*${count}`, config.headDimension]);
-    return reshape(rmsNorm(heads, weights(name), epsilon), rows.shape);
+    return reshape(rmsNorm(heads, weights.weight(name), epsilon), rows.shape);
   };
 
-  const attentionInput = rmsNorm(x, weights("input_layernorm.weight"), epsilon);
+  const attentionInput = rmsNorm(x, weights.weight("input_layernorm.weight"), epsilon);
   const context = attention({
     layer,
     query: headNorm(project(attentionInput, "self_attn.q_proj", qkvBias), "self_attn.q_norm.weight"),
@@ -50,7 +89,7 @@ export function decoderLayer(
   });
   const afterAttention = add(x, project(context, "self_attn.o_proj", outputBias));
 
-  const mlpInput = rmsNorm(afterAttention, weights("post_attention_layernorm.weight"), epsilon);
+  const mlpInput = rmsNorm(afterAttention, weights.weight("post_attention_layernorm.weight"), epsilon);
   const gated = swiglu(project(mlpInput, "mlp.gate_proj", mlpBias), project(mlpInput, "mlp.up_proj", mlpBias));
   return add(afterAttention, project(gated, "mlp.down_proj", mlpBias));
 }

@@ -2,22 +2,24 @@ import type { Parameter, ParameterStore } from "../weights/index.js";
 import { type FloatTensor, float } from "./buffers.js";
 
 /**
- * Where a lane accumulates: the store's own gradient arena, or one of the same layout. Lanes run at the same time, so
+ * Where a lane accumulates: the trained store's own gradient arena, or one of the same layout. Lanes run at the same time, so
  * each needs its own; they are summed in the order of the lanes, whichever ends first.
  */
 export class GradientArena {
+  /** @param trained the store that the optimizer changes: the model's own, or its adapter's */
   constructor(
-    readonly store: ParameterStore,
+    private readonly store: ParameterStore,
+    private readonly trained: ParameterStore,
     readonly data: Float32Array,
   ) {}
 
   weight(name: string): FloatTensor {
-    const { data, shape } = this.store.get(name);
+    const { data, shape } = this.trained.parameters.get(name) ?? this.store.get(name);
     return float(data, shape);
   }
 
   gradient(name: string): FloatTensor {
-    const { offset, data, shape }: Parameter = this.store.get(name);
+    const { offset, data, shape }: Parameter = this.trained.get(name);
     return float(this.data.subarray(offset, offset + data.length), shape);
   }
 

@@ -1,9 +1,10 @@
+import type { Subgraph } from "../graph/index.js";
 import { finalNormName, headName } from "../model/index.js";
 import type { RunOptions, Tensor } from "../runtime/types.js";
 import type { ModelConfig } from "../weights/index.js";
 import { BufferPool, float } from "./buffers.js";
 import type { GradientArena } from "./gradients.js";
-import { type HeadGraphs, headGraphs } from "./head-graph.js";
+import { type HeadGraphs, headGraphs, scoreGraph } from "./head-graph.js";
 import { BoundRuns, type Sessions } from "./sessions.js";
 
 /** Numbers in one [rows, vocabulary] tensor at a time: 64 MB. A few such tensors live at once. */
@@ -31,23 +32,30 @@ export class HeadPlan {
   constructor(
     readonly config: ModelConfig,
     readonly sessions: Sessions,
+    /** Whether the optimizer changes norm and head. */
+    readonly trained: boolean,
     chunkElements = CHUNK_ELEMENTS,
   ) {
-    this.graphs = headGraphs(config, { entropyGradient: true });
+    this.graphs = headGraphs(config, { entropyGradient: true, trained });
     this.chunkRows = Math.max(1, Math.floor(chunkElements / config.vocabularySize));
   }
 }
 
 /**
  * Final norm, language-model head and token distribution of one lane, in chunks of rows so that vocabulary × tokens is
- * never whole in memory. If all rows fit in one chunk the distribution is kept for the backward pass; otherwise it is
- * computed again.
+ * never whole in memory. A trained head keeps the distribution for the backward pass if all rows fit in one chunk;
+ * otherwise it is computed again. A frozen one prepares the gradient in the forward pass (`scoreGraph`), save where the
+ * loss has an entropy term.
  */
 export class Head {
   private readonly buffers = new BufferPool();
   private readonly runs = new BoundRuns();
   private readonly inverseTemperature = new Float32Array(1);
   private targets = new BigInt64Array(0);
+  /** `hiddenGradients` holds ∂logprob/∂hidden since the last `forward`. */
+  private scored = false;
+  /** The last loss had an entropy term, so the next one will. */
+  private withEntropy = false;
 
   constructor(
     private readonly plan: HeadPlan,
@@ -76,8 +84,10 @@ export class Head {
 
   /** Fills `logprobs` and `entropies`. With `save`, prepares for `backward`. */
   async forward(rows: HeadRows, temperature: number, save: boolean, options: RunOptions): Promise<void> {
+    this.scored = save && !this.plan.trained && !this.withEntropy;
     const keep = save && rows.count <= this.plan.chunkRows;
-    for (const chunk of this.chunks(rows)) await this.forwardChunk(rows, chunk, temperature, keep, options);
+    const purpose = this.scored ? "score" : keep ? "training" : "evaluation";
+    for (const chunk of this.chunks(rows)) await this.forwardChunk(rows, chunk, temperature, purpose, options);
   }
 
   /**
@@ -85,22 +95,27 @@ export class Head {
    * Entropy gradients are only read with `entropy`.
    */
   async backward(rows: HeadRows, temperature: number, entropy: boolean, options: RunOptions): Promise<void> {
-    const { config, graphs, sessions, chunkRows } = this.plan;
+    const { config, graphs, sessions, chunkRows, trained } = this.plan;
+    this.withEntropy = entropy;
+    if (this.scored && !entropy) {
+      scaleRows(rows.hiddenGradients, rows.logprobGradients, config.hiddenSize);
+      return;
+    }
     const session = entropy
       ? sessions.get("head, backward with entropy", () => graphs.backward)
-      : sessions.get("head, backward", () => headGraphs(config, { entropyGradient: false }).backward);
+      : sessions.get("head, backward", () => headGraphs(config, { entropyGradient: false, trained }).backward);
     for (const chunk of this.chunks(rows)) {
-      if (rows.count > chunkRows) await this.forwardChunk(rows, chunk, temperature, true, options);
+      if (this.scored || rows.count > chunkRows) await this.forwardChunk(rows, chunk, temperature, "training", options);
       const run = this.runs.get(`backward ${entropy} ${keyOf(chunk)}`, this.generation, session, () => {
         const tensors = this.tensors(rows, chunk);
         for (const { output, value } of graphs.saved)
           tensors[value.name] = tensors[output] ?? this.buffers.tensor(value.name, value.shape, { rows: chunk.count });
-        const gradients = {
-          dhidden: tensors.dhidden!,
-          "gradient.norm": tensors["accumulator.norm"]!,
-          "gradient.head": tensors["accumulator.head"]!,
-        };
-        return { feeds: tensors, fetches: gradients };
+        const fetches: Record<string, Tensor> = { dhidden: tensors.dhidden! };
+        if (trained) {
+          fetches["gradient.norm"] = tensors["accumulator.norm"]!;
+          fetches["gradient.head"] = tensors["accumulator.head"]!;
+        }
+        return { feeds: tensors, fetches };
       });
       await run.run(options);
     }
@@ -118,16 +133,26 @@ export class Head {
     for (let start = 0; start < count; start += chunkRows) yield { start, count: Math.min(chunkRows, count - start) };
   }
 
-  private async forwardChunk(rows: HeadRows, chunk: Chunk, temperature: number, save: boolean, options: RunOptions) {
-    const { graphs, sessions } = this.plan;
+  private async forwardChunk(
+    rows: HeadRows,
+    chunk: Chunk,
+    temperature: number,
+    purpose: ForwardPurpose,
+    options: RunOptions,
+  ) {
+    const { config, graphs, sessions } = this.plan;
     this.inverseTemperature[0] = 1 / temperature;
-    const session = save
-      ? sessions.get("head, training forward", () => graphs.forward)
-      : sessions.get("head, evaluation", () => graphs.evaluation);
-    const run = this.runs.get(`${save ? "forward" : "evaluation"} ${keyOf(chunk)}`, this.generation, session, () => {
+    const parts: Readonly<Record<ForwardPurpose, () => Subgraph>> = {
+      training: () => graphs.forward,
+      evaluation: () => graphs.evaluation,
+      score: () => scoreGraph(config),
+    };
+    const session = sessions.get(`head, ${purpose}`, parts[purpose]);
+    const run = this.runs.get(`${purpose} ${keyOf(chunk)}`, this.generation, session, () => {
       const tensors = this.tensors(rows, chunk);
       const fetches: Record<string, Tensor> = { logprob: tensors.logprob!, entropy: tensors.entropy! };
-      if (save)
+      if (purpose === "score") fetches.score = tensors.dhidden!;
+      if (purpose === "training")
         for (const { output, value } of graphs.saved)
           fetches[output] ??= this.buffers.tensor(value.name, value.shape, { rows: chunk.count });
       return { feeds: tensors, fetches };
@@ -152,10 +177,23 @@ export class Head {
       inverseTemperature: float(this.inverseTemperature, []),
       norm: this.gradients.weight(finalNormName),
       head: this.gradients.weight(head),
-      "accumulator.norm": this.gradients.gradient(finalNormName),
-      "accumulator.head": this.gradients.gradient(head),
+      ...(this.plan.trained
+        ? {
+            "accumulator.norm": this.gradients.gradient(finalNormName),
+            "accumulator.head": this.gradients.gradient(head),
+          }
+        : {}),
     };
   }
+}
+
+/** What a forward pass is for: `training` keeps the distribution, `score` prepares the gradient. */
+type ForwardPurpose = "evaluation" | "training" | "score";
+
+/** Multiplies each row of `columns` numbers by its factor. */
+function scaleRows(data: Float32Array, factors: Float32Array, columns: number): void {
+  for (const [row, factor] of factors.entries())
+    for (let i = row * columns; i < (row + 1) * columns; i++) data[i]! *= factor;
 }
 
 interface Chunk {

@@ -6,7 +6,8 @@ import type { GradientArena } from "./gradients.js";
 import { Head, type HeadPlan, type HeadRows } from "./head.js";
 import type { IdenticalSequences, SharedInput } from "./identical.js";
 import type { MicroBatch } from "./micro-batches.js";
-import { Trunk, type TrunkBatch, type TrunkPlan } from "./trunk.js";
+import { Trunk } from "./trunk.js";
+import type { TrunkBatch, TrunkPlan } from "./trunk-plan.js";
 
 /** One pass over some sequences: what is asked for and where the answers go. */
 export interface Pass {
@@ -28,7 +29,7 @@ export class Lane {
 
   constructor(
     private readonly config: ModelConfig,
-    trunkPlan: TrunkPlan,
+    private readonly trunkPlan: TrunkPlan,
     headPlan: HeadPlan,
     readonly gradients: GradientArena,
   ) {
@@ -56,7 +57,7 @@ export class Lane {
     outputGradient.fill(0);
     addLossRows(spans, rows, outputGradient, this.config.hiddenSize);
     const inputGradient = await this.trunk.backward(batch, options);
-    this.addEmbeddingGradients(inputs, inputGradient.data, time);
+    if (this.trunkPlan.isTrained(embeddingName)) this.addEmbeddingGradients(inputs, inputGradient.data, time);
   }
 
   close(): void {

@@ -37,13 +37,15 @@ export async function loadTrainingState(directory: string, store: ParameterStore
   store.gradients.fill(0);
 }
 
+type StateTensor = TensorToWrite & { readonly data: Float32Array };
+
 /** The step count as the bits of a float, exact for any count. */
 function stepTensor(step: number): Float32Array {
   return new Float32Array(Uint32Array.of(step).buffer);
 }
 
-function tensors(store: ParameterStore, state: AdamWState, step: Float32Array): TensorToWrite[] {
-  const all: TensorToWrite[] = [{ name: "optimizer.step", shape: [1], data: step }];
+function tensors(store: ParameterStore, state: AdamWState, step: Float32Array): StateTensor[] {
+  const all: StateTensor[] = [{ name: "optimizer.step", shape: [1], data: step }];
   for (const { name, shape, offset, data } of store.parameters.values()) {
     const end = offset + data.length;
     all.push({ name: `weight.${name}`, shape, data });

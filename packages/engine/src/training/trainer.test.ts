@@ -9,7 +9,7 @@ const config = parseModelConfig({
   vocab_size: 50,
   hidden_size: 16,
   intermediate_size: 24,
-  num_hidden_layers: 1,
+  num_hidden_layers: 3,
   num_attention_heads: 2,
 });
 
@@ -26,6 +26,8 @@ const loss: TokenLoss<TokenSequence> = (_, { logprobs, entropies }) => ({
 test.each<[string, TrainerOptions]>([
   ["a vocabulary that does not fit one chunk", { headChunkElements: 150 }],
   ["rows too long to keep attention probabilities", { keptProbabilitiesTime: 1 }],
+  ["no layer's activations kept", { keptBytes: 0 }],
+  ["the activations of some layers kept", { keptBytes: 2 * 16_000 }],
   ["operations split over the cores instead of lanes", { threads: 8 }],
 ])("%s: the same gradients", async (_, variant) => {
   const [expected, actual] = [await evaluate({ threads: 2 }), await evaluate(variant)];

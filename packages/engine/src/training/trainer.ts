@@ -5,14 +5,14 @@ import type {
   TokenLoss,
   TokenSequence,
 } from "../types.js";
-import type { ModelConfig, ParameterStore } from "../weights/index.js";
+import type { LoraAdapter, ModelConfig, ParameterStore } from "../weights/index.js";
 import { GradientArena } from "./gradients.js";
 import { HeadPlan } from "./head.js";
 import { type EvaluatedSequence, evaluateMembers, gatherInputs } from "./identical.js";
 import { Lane, type Pass } from "./lane.js";
 import { type MicroBatch, planLanes } from "./micro-batches.js";
 import { Sessions, sharedThreads } from "./sessions.js";
-import { TrunkPlan } from "./trunk.js";
+import { TrunkPlan } from "./trunk-plan.js";
 
 /**
  * Padded tokens in a micro-batch unless the caller says otherwise. Small enough that a layer's activations stay near the
@@ -31,7 +31,11 @@ const MAX_LANE_GRADIENT_BYTES = 512 * 1024 * 1024;
 export interface TrainerOptions {
   /** Cores to use; default: all. */
   readonly threads?: number | undefined;
-  /** For tests: see `HeadPlan` and `TrunkPlan`. */
+  /** Trains this adapter; the parameters stay as they are. */
+  readonly adapter?: LoraAdapter | undefined;
+  /** Bytes of activations that all lanes together may keep; layers beyond are computed again. Default: no limit. */
+  readonly keptBytes?: number | undefined;
+  /** For tests: see `HeadPlan` and `TrunkOptions`. */
   readonly headChunkElements?: number;
   readonly keptProbabilitiesTime?: number;
 }
@@ -45,6 +49,8 @@ export class Trainer {
   private readonly trunkPlan: TrunkPlan;
   private readonly headPlan: HeadPlan;
   private readonly laneCount: number;
+  /** What the optimizer changes. */
+  private readonly trained: ParameterStore;
   private readonly lanes: Lane[] = [];
 
   constructor(
@@ -53,11 +59,16 @@ export class Trainer {
     options: TrainerOptions = {},
   ) {
     const threads = sharedThreads(options.threads);
-    const affordable = (threads - 1) * parameters.data.byteLength <= MAX_LANE_GRADIENT_BYTES;
+    const { adapter, keptProbabilitiesTime, keptBytes = Number.POSITIVE_INFINITY } = options;
+    this.trained = adapter?.parameters ?? parameters;
+    const affordable = (threads - 1) * this.trained.data.byteLength <= MAX_LANE_GRADIENT_BYTES;
     this.laneCount = threads <= MAX_LANES && affordable ? threads : 1;
     this.sessions = new Sessions({ threads, parallelism: this.laneCount > 1 ? "caller" : "pool" });
-    this.trunkPlan = new TrunkPlan(config, parameters, this.sessions, options.keptProbabilitiesTime);
-    this.headPlan = new HeadPlan(config, this.sessions, options.headChunkElements);
+    this.trunkPlan = new TrunkPlan(config, parameters, adapter, this.sessions, {
+      keptProbabilitiesTime,
+      keptBytes: keptBytes / this.laneCount,
+    });
+    this.headPlan = new HeadPlan(config, this.sessions, adapter === undefined, options.headChunkElements);
   }
 
   async logprobs(sequences: readonly TokenSequence[], options: ForwardBackwardOptions): Promise<TokenLogprobs[]> {
@@ -72,7 +83,7 @@ export class Trainer {
     options: ForwardBackwardOptions,
   ): Promise<ForwardBackwardResult<S>> {
     const { results, tokens, paddedTokens } = await this.run(sequences, tokenLoss, options);
-    for (const { gradients } of this.lanes.slice(1)) gradients.flushTo(this.parameters.gradients);
+    for (const { gradients } of this.lanes.slice(1)) gradients.flushTo(this.trained.gradients);
     return {
       loss: results.reduce((sum, { loss }) => sum + loss, 0),
       sequences: sequences.map((sequence, index) => ({ sequence, ...results[index]! })),
@@ -110,7 +121,7 @@ export class Trainer {
   }
 
   private defaultMicroBatchTokens(): number {
-    const bytesPerToken = this.laneCount * this.trunkPlan.activationBytesPerToken();
+    const bytesPerToken = this.laneCount * this.config.layerCount * this.trunkPlan.activationBytesPerToken(1);
     const affordable = Math.floor(ACTIVATION_BYTES / bytesPerToken);
     return Math.max(MIN_MICRO_BATCH_TOKENS, Math.min(MAX_MICRO_BATCH_TOKENS, affordable));
   }
@@ -141,10 +152,11 @@ export class Trainer {
 
   private lane(index: number): Lane {
     while (this.lanes.length <= index) {
-      const { gradients, data } = this.parameters;
+      const { gradients, data } = this.trained;
       // Frozen models have no gradients; their lanes never touch an arena.
       const own = this.lanes.length === 0 || gradients.length === 0 ? gradients : new Float32Array(data.length);
-      this.lanes.push(new Lane(this.config, this.trunkPlan, this.headPlan, new GradientArena(this.parameters, own)));
+      const arena = new GradientArena(this.parameters, this.trained, own);
+      this.lanes.push(new Lane(this.config, this.trunkPlan, this.headPlan, arena));
     }
     return this.lanes[index]!;
   }

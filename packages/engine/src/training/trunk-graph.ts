@@ -7,10 +7,10 @@ import {
   subgraph,
   type Value,
 } from "../graph/index.js";
-import { batchAttention, decoderLayer, layerPrefix } from "../model/index.js";
-import type { ModelConfig, ParameterStore } from "../weights/index.js";
+import { batchAttention, decoderLayer, layerPrefix, layerWeights } from "../model/index.js";
+import type { LoraConfig, ModelConfig, ParameterSpecification } from "../weights/index.js";
 
-/** Inputs of a trunk graph beside weights: x [tokens, hidden] and what describes the batch. */
+/** Inputs of a segment's graph beside weights: x [tokens, hidden] and what describes the batch. */
 export const trunkInputs = {
   x: "x",
   batchTime: "batchTime",
@@ -20,19 +20,28 @@ export const trunkInputs = {
   start: "start",
 };
 
-interface TrunkGraph {
+/**
+ * Consecutive decoder layers that run as one graph. All segments of a model have the same number of layers, so that one
+ * graph serves them all: its weights carry the Hugging Face names of the first segment's.
+ */
+export interface SegmentDescription {
+  readonly config: ModelConfig;
+  readonly layerCount: number;
+  /** Parameters of at least the first segment's layers. */
+  readonly weights: readonly ParameterSpecification[];
+  /** With adapters they alone are trained. */
+  readonly adapter?: { readonly config: LoraConfig; readonly weights: readonly ParameterSpecification[] } | undefined;
+}
+
+interface SegmentGraph {
   readonly graph: Graph;
   readonly x: Value;
   readonly y: Value;
-  readonly weights: ReadonlyMap<string, Value>;
+  readonly trained: ReadonlyMap<string, Value>;
 }
 
-/** All decoder layers, embedded tokens in, hidden states before the final norm out. Weights carry their HF names. */
-function buildTrunk(
-  config: ModelConfig,
-  parameters: ParameterStore["parameters"],
-  recomputeProbabilities: boolean,
-): TrunkGraph {
+function buildSegment(description: SegmentDescription, recomputeProbabilities: boolean): SegmentGraph {
+  const { config, layerCount, adapter } = description;
   const graph = new Graph();
   const x = graph.input(trunkInputs.x, ["tokens", config.hiddenSize]);
   const table = ["positions", config.headDimension / 2] as const;
@@ -46,41 +55,41 @@ function buildTrunk(
     mask: graph.input(trunkInputs.mask, ["time", "time"]),
     recomputeProbabilities,
   });
-  const weights = new Map<string, Value>();
+  const prefixes = Array.from({ length: layerCount }, (_, layer) => layerPrefix(layer));
+  const inputsOf = (specifications: readonly ParameterSpecification[]) =>
+    new Map(
+      specifications
+        .filter(({ name }) => prefixes.some((prefix) => name.startsWith(prefix)))
+        .map(({ name, shape }) => [name, graph.input(name, shape)]),
+    );
+  const base = inputsOf(description.weights);
+  const factors = adapter && { weights: inputsOf(adapter.weights), config: adapter.config };
   let y = x;
-  for (let layer = 0; layer < config.layerCount; layer++) {
-    const prefix = layerPrefix(layer);
-    for (const parameter of parameters.values())
-      if (parameter.name.startsWith(prefix)) weights.set(parameter.name, graph.input(parameter.name, parameter.shape));
-    y = decoderLayer(y, layer, (name) => weights.get(prefix + name)!, config, attention);
-  }
-  return { graph, x, y, weights };
+  for (let layer = 0; layer < layerCount; layer++)
+    y = decoderLayer(y, layer, layerWeights(layer, base, factors), config, attention);
+  return { graph, x, y, trained: factors?.weights ?? base };
 }
 
 export const gradientOutput = (name: string) => `gradient.${name}`;
 export const accumulatorInput = (name: string) => `accumulator.${name}`;
 
 /**
- * Training: outputs `y`; then, from `dy`, `dx` and the accumulated gradient of every weight.
+ * Training: outputs `y`; then, from `dy`, `dx` and the accumulated gradient of every trained weight.
  * @param recomputeProbabilities for long sequences: attention probabilities are not kept
  */
-export function trainingTrunk(
-  config: ModelConfig,
-  parameters: ParameterStore["parameters"],
-  recomputeProbabilities = false,
-): ForwardAndBackward {
-  const { graph, x, y, weights } = buildTrunk(config, parameters, recomputeProbabilities);
+export function trainingSegment(description: SegmentDescription, recomputeProbabilities: boolean): ForwardAndBackward {
+  const { graph, x, y, trained } = buildSegment(description, recomputeProbabilities);
   const forwardNodes = graph.nodes.length;
   const withRespectTo = new Map<Value, Value | undefined>([[x, undefined]]);
-  for (const [name, weight] of weights) withRespectTo.set(weight, graph.input(accumulatorInput(name), weight.shape));
+  for (const [name, weight] of trained) withRespectTo.set(weight, graph.input(accumulatorInput(name), weight.shape));
   const gradients = differentiate(graph, { seeds: new Map([[y, graph.input("dy", y.shape)]]), withRespectTo });
   const backwardOutputs: Record<string, Value> = { dx: gradients.get(x)! };
-  for (const [name, weight] of weights) backwardOutputs[gradientOutput(name)] = gradients.get(weight)!;
+  for (const [name, weight] of trained) backwardOutputs[gradientOutput(name)] = gradients.get(weight)!;
   return partition(graph, forwardNodes, { y }, backwardOutputs);
 }
 
 /** Evaluation: the same forward pass, nothing saved. */
-export function evaluationTrunk(config: ModelConfig, parameters: ParameterStore["parameters"]): Subgraph {
-  const { graph, y } = buildTrunk(config, parameters, false);
+export function evaluationSegment(description: SegmentDescription): Subgraph {
+  const { graph, y } = buildSegment(description, false);
   return subgraph(graph, { y });
 }

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.js";
 import { parseModelConfig } from "./config.js";
 import { initializeParameters } from "./initialize.js";
-import { ParameterStore } from "./parameters.js";
+import { ParameterStore, parameterLayout } from "./parameters.js";
 
 const fixtures = fileURLToPath(new URL("../../fixtures/", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "engine-checkpoint-"));
@@ -181,8 +181,8 @@ describe("fresh models", () => {
   });
 
   test("a frozen copy has its own memory", () => {
-    const store = new ParameterStore(config);
-    const copy = store.copyWeights(config);
+    const store = new ParameterStore(parameterLayout(config));
+    const copy = store.copyWeights();
     store.data.fill(1);
     expect(copy.data.every((value) => value === 0)).toBe(true);
   });

@@ -1,9 +1,10 @@
-import { access, mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { writeFileAtomically } from "./atomic-file.js";
 import { type ModelConfig, parseModelConfig } from "./config.js";
 import { ConfigReader } from "./config-reader.js";
 import type { FloatType } from "./half.js";
+import { exists, readJson, writeJson } from "./json-file.js";
+import { type LoraAdapter, mergedWeight } from "./lora.js";
 import { ParameterStore, parameterLayout } from "./parameters.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
 
@@ -17,6 +18,8 @@ export interface Checkpoint {
 
 export interface LoadedModel extends Checkpoint {
   readonly parameters: ParameterStore;
+  /** Where there is one, it alone is trained. */
+  readonly adapter?: LoraAdapter | undefined;
 }
 
 /** Reads and checks the JSON files of a Hugging Face model directory. */
@@ -50,7 +53,7 @@ export async function loadCheckpoint(
   const files = await openWeightFiles(directory);
   try {
     const fileOf = assignTensors(directory, files, checkpoint.config);
-    const parameters = new ParameterStore(checkpoint.config, options);
+    const parameters = new ParameterStore(parameterLayout(checkpoint.config), options);
     for (const { name, shape, data } of parameters.parameters.values()) {
       const file = fileOf.get(name);
       if (file === undefined) throw missingTensor(directory, files, name);
@@ -135,7 +138,8 @@ function assertFinite(path: string, name: string, data: Float32Array): void {
 
 /**
  * Writes a model directory that transformers loads: config.json (as it was read, with the new dtype),
- * generation_config.json and model.safetensors. The weights come last: a directory without them is not complete.
+ * generation_config.json and model.safetensors, adapters merged into their matrices. The weights come last: a directory
+ * without them is not complete.
  */
 export async function saveCheckpoint(
   directory: string,
@@ -161,31 +165,10 @@ export async function saveCheckpoint(
     const eosTokenId = model.eosTokenIds.length === 1 ? first : model.eosTokenIds;
     await writeJson(join(directory, "generation_config.json"), { eos_token_id: eosTokenId });
   }
-  await writeSafetensors(join(directory, "model.safetensors"), [...model.parameters.parameters.values()], { dtype });
-}
-
-async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(`${path}: ${code === "ENOENT" ? "no such file" : message}`, { cause: error });
-  }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Error(`${path}: not valid JSON: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeFileAtomically(path, (write) => write(Buffer.from(`${JSON.stringify(value, null, 2)}\n`)));
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+  const tensors = [...model.parameters.parameters.values()].map((parameter) => ({
+    name: parameter.name,
+    shape: parameter.shape,
+    data: () => mergedWeight(parameter, model.adapter),
+  }));
+  await writeSafetensors(join(directory, "model.safetensors"), tensors, { dtype });
 }

@@ -3,6 +3,20 @@ export { type Checkpoint, type LoadedModel, loadCheckpoint, readCheckpoint, save
 export { type Architecture, type ModelConfig, parseModelConfig } from "./config.js";
 export type { FloatType } from "./half.js";
 export { initializeParameters } from "./initialize.js";
+export { readJson } from "./json-file.js";
+export {
+  adapterLayout,
+  emptyAdapter,
+  freshAdapter,
+  isNeutral,
+  type LoraAdapter,
+  type LoraConfig,
+  type LoraTarget,
+  loraConfig,
+  loraNames,
+  loraScale,
+  loraTargets,
+} from "./lora.js";
 export {
   type Parameter,
   type ParameterKind,
@@ -10,4 +24,11 @@ export {
   ParameterStore,
   parameterLayout,
 } from "./parameters.js";
+export {
+  type AdapterDescription,
+  isAdapterDirectory,
+  loadAdapter,
+  readAdapterDescription,
+  saveAdapter,
+} from "./peft.js";
 export { SafetensorsFile, type TensorToWrite, writeSafetensors } from "./safetensors.js";

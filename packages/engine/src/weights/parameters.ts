@@ -86,7 +86,7 @@ export function parameterLayout(config: ModelConfig): readonly (readonly Paramet
 }
 
 /**
- * All parameters of a model in one Float32Array, and their gradients in a second one of the same layout, so that a
+ * All parameters of a layout in one Float32Array, and their gradients in a second one of the same layout, so that a
  * graph, the optimizer and a file read the same memory.
  */
 export class ParameterStore {
@@ -97,11 +97,14 @@ export class ParameterStore {
   /** Number of parameters, without the gaps. */
   readonly parameterCount: number;
 
-  /** All zeros. `gradients: false` saves their memory, for models that are only evaluated. */
-  constructor(config: ModelConfig, options: { readonly gradients?: boolean } = {}) {
+  /** All zeros. `gradients: false` saves their memory, for weights that are not trained. */
+  constructor(
+    private readonly layout: readonly (readonly ParameterSpecification[])[],
+    options: { readonly gradients?: boolean } = {},
+  ) {
     const placed: (ParameterSpecification & { readonly offset: number; readonly size: number })[] = [];
     let end = 0;
-    for (const run of parameterLayout(config)) {
+    for (const run of layout) {
       end = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
       for (const specification of run) {
         const size = specification.shape.reduce((product, dimension) => product * dimension, 1);
@@ -156,8 +159,8 @@ export class ParameterStore {
   }
 
   /** An independent copy of the weights, without gradients. */
-  copyWeights(config: ModelConfig): ParameterStore {
-    const copy = new ParameterStore(config, { gradients: false });
+  copyWeights(): ParameterStore {
+    const copy = new ParameterStore(this.layout, { gradients: false });
     copy.data.set(this.data);
     return copy;
   }

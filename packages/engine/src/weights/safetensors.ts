@@ -89,7 +89,8 @@ export class SafetensorsFile {
 export interface TensorToWrite {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly data: Float32Array;
+  /** A function is called when the tensor is written, so that one tensor at a time needs memory. */
+  readonly data: Float32Array | (() => Float32Array);
 }
 
 /**
@@ -105,10 +106,11 @@ export async function writeSafetensors(
   const elementBytes = dtype === "float32" ? 4 : 2;
   const header: Record<string, unknown> = { __metadata__: options.metadata ?? { format: "pt" } };
   let end = 0;
-  for (const { name, shape, data } of tensors) {
+  for (const { name, shape } of tensors) {
+    const elements = shape.reduce((product, size) => product * size, 1);
     if (Object.hasOwn(header, name)) throw new Error(`${path}: two tensors are called "${name}"`);
-    header[name] = { dtype: DTYPES[dtype], shape, data_offsets: [end, end + data.length * elementBytes] };
-    end += data.length * elementBytes;
+    header[name] = { dtype: DTYPES[dtype], shape, data_offsets: [end, end + elements * elementBytes] };
+    end += elements * elementBytes;
   }
   const json = Buffer.from(JSON.stringify(header));
   // The data section starts at a multiple of eight bytes; the format pads with spaces.
@@ -118,7 +120,8 @@ export async function writeSafetensors(
   json.copy(start, 8);
   await writeFileAtomically(path, async (write) => {
     await write(start);
-    for (const { data } of tensors) {
+    for (const tensor of tensors) {
+      const data = typeof tensor.data === "function" ? tensor.data() : tensor.data;
       if (dtype === "float32") {
         await write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
         continue;

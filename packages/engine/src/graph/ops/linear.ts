@@ -35,6 +35,48 @@ export function linear(x: Value, weight: Value, bias?: Value): Value {
   return y!;
 }
 
+export interface LowRankFactors {
+  /** [rank, in]. */
+  readonly a: Value;
+  /** [out, rank]. */
+  readonly b: Value;
+  readonly scale: number;
+}
+
+/**
+ * `linear` with a low-rank addition to its weight: y = x Wᵀ + b + scale · (x Aᵀ) Bᵀ (LoRA, Hu et al. 2021). Every sum
+ * happens inside a GEMM, and what is transposed has `rank` columns.
+ */
+export function lowRankLinear(x: Value, weight: Value, { a, b, scale }: LowRankFactors, bias?: Value): Value {
+  let projected: Value | undefined;
+  const [y] = x.graph.differentiable(
+    [x, weight, a, b, ...(bias ? [bias] : [])],
+    () => {
+      projected = gemm(x, a, { transposeB: true });
+      return [gemm(projected, b, { transposeB: true, alpha: scale, c: linear(x, weight, bias) })];
+    },
+    ([gradient]) => {
+      if (!gradient) return [];
+      let shared: Value | undefined;
+      const projectedGradient = () => {
+        shared ??= gemm(gradient, b, { alpha: scale });
+        return shared;
+      };
+      return [
+        (previous) => gemm(projectedGradient(), a, { c: gemm(gradient, weight, { c: previous }) }),
+        (previous) => gemm(transpose(gradient, [1, 0]), x, { c: previous }),
+        (previous) => gemm(transpose(projectedGradient(), [1, 0]), x, { c: previous }),
+        (previous) => {
+          const product = gemm(transpose(projected!, [1, 0]), gradient, { alpha: scale });
+          return addedTo(previous, transpose(product, [1, 0]));
+        },
+        (previous) => sumRows(gradient, previous),
+      ];
+    },
+  );
+  return y!;
+}
+
 /** Batched product over the last two axes with numpy broadcasting of the others. */
 export function matmul(a: Value, b: Value, options: MatMulOptions = {}): Value {
   const [y] = a.graph.differentiable(

@@ -1,0 +1,140 @@
+import { elementCount, type ForwardAndBackward, resolveShape, type Subgraph } from "../graph/index.js";
+import { layerPrefix, rotaryTables } from "../model/index.js";
+import type { Tensor } from "../runtime/types.js";
+import type { LoraAdapter, ModelConfig, ParameterStore } from "../weights/index.js";
+import { float } from "./buffers.js";
+import type { Sessions } from "./sessions.js";
+import { evaluationSegment, type SegmentDescription, trainingSegment, trunkInputs } from "./trunk-graph.js";
+
+export interface TrunkBatch {
+  readonly batch: number;
+  /** Padded length of the rows. */
+  readonly time: number;
+}
+
+/** Up to here probabilities (heads × time numbers a token and layer) are about as large as the other activations. */
+const KEPT_PROBABILITIES_TIME = 256;
+
+export interface TrunkOptions {
+  /** Longest rows whose attention probabilities are kept; for longer ones the backward pass computes them again. */
+  readonly keptProbabilitiesTime?: number | undefined;
+  /** Bytes of activations that a lane may keep; Infinity: all of them, in one graph. */
+  readonly keptBytes?: number | undefined;
+}
+
+/** How a batch runs: layers in one graph, and how many of the last segments keep their activations for backward. */
+export interface SegmentPlan {
+  readonly layersPerSegment: number;
+  readonly segmentCount: number;
+  readonly keptSegments: number;
+}
+
+/** The decoder layers' graphs and tables: shared by all lanes. */
+export class TrunkPlan {
+  private readonly trainingGraphs = new Map<string, ForwardAndBackward>();
+  private readonly masks = new Map<number, Tensor>();
+  private rotary: Readonly<Record<string, Tensor>> = {};
+  private rotaryPositions = 0;
+
+  constructor(
+    readonly config: ModelConfig,
+    private readonly store: ParameterStore,
+    private readonly adapter: LoraAdapter | undefined,
+    readonly sessions: Sessions,
+    private readonly options: TrunkOptions = {},
+  ) {}
+
+  /**
+   * Everything in one graph if the activations of the batch fit. If not, one graph a layer: the last layers keep what
+   * fits, the others keep their input and compute the rest again. The results are the same bits either way.
+   */
+  segments({ batch, time }: TrunkBatch): SegmentPlan {
+    const { layerCount } = this.config;
+    const { keptBytes = Number.POSITIVE_INFINITY } = this.options;
+    const whole: SegmentPlan = { layersPerSegment: layerCount, segmentCount: 1, keptSegments: 1 };
+    if (keptBytes === Number.POSITIVE_INFINITY) return whole;
+    const layerBytes = batch * time * this.activationBytesPerToken(time);
+    if (layerCount * layerBytes <= keptBytes) return whole;
+    // The activations of the layer that is computed again need room as well.
+    const keptSegments = Math.max(0, Math.min(layerCount, Math.floor(keptBytes / layerBytes) - 1));
+    return { layersPerSegment: 1, segmentCount: layerCount, keptSegments };
+  }
+
+  /** The training graphs of a segment for rows of a length, and a name for their sessions. */
+  training(layers: number, time: number): { readonly name: string; readonly graphs: ForwardAndBackward } {
+    const recompute = time > (this.options.keptProbabilitiesTime ?? KEPT_PROBABILITIES_TIME);
+    const name = `${layers} decoder layers, training${recompute ? " (long)" : ""}`;
+    let graphs = this.trainingGraphs.get(name);
+    if (!graphs) {
+      graphs = trainingSegment(this.describe(layers), recompute);
+      this.trainingGraphs.set(name, graphs);
+    }
+    return { name, graphs };
+  }
+
+  evaluation(layers: number): Subgraph {
+    return evaluationSegment(this.describe(layers));
+  }
+
+  /** The parameters of a segment by the names that its graph has for them. */
+  segmentParameters(segment: number, layers: number): ReadonlyMap<string, string> {
+    const names = new Map<string, string>();
+    for (let index = 0; index < layers; index++) {
+      const [graphPrefix, prefix] = [layerPrefix(index), layerPrefix(segment * layers + index)];
+      for (const store of [this.store, this.adapter?.parameters])
+        for (const name of store?.parameters.keys() ?? [])
+          if (name.startsWith(prefix)) names.set(graphPrefix + name.slice(prefix.length), name);
+    }
+    return names;
+  }
+
+  /** Whether the optimizer changes a parameter. */
+  isTrained(name: string): boolean {
+    return (this.adapter?.parameters ?? this.store).parameters.has(name);
+  }
+
+  /** Memory that a training forward pass keeps for each token of one layer. */
+  activationBytesPerToken(time: number): number {
+    const one = { batch: 1, time, tokens: time };
+    return this.training(1, time).graphs.saved.reduce(
+      (bytes, { value }) => bytes + (4 * elementCount(resolveShape(value.shape, one))) / time,
+      0,
+    );
+  }
+
+  /** cos and sin for at least `time` positions. */
+  rotaryFeeds(time: number): Readonly<Record<string, Tensor>> {
+    if (this.rotaryPositions < time) {
+      this.rotaryPositions = Math.max(time, 2 * this.rotaryPositions);
+      const { cosine, sine } = rotaryTables(this.config.inverseFrequencies, this.rotaryPositions);
+      const shape = [this.rotaryPositions, this.config.headDimension / 2];
+      this.rotary = { [trunkInputs.cosine]: float(cosine, shape), [trunkInputs.sine]: float(sine, shape) };
+    }
+    return this.rotary;
+  }
+
+  mask(time: number): Tensor {
+    let mask = this.masks.get(time);
+    if (!mask) {
+      const data = new Float32Array(time * time);
+      // A number rather than −∞: nothing turns into NaN, and exp() of it is zero all the same.
+      for (let row = 0; row < time; row++) data.fill(-1e30, row * time + row + 1, (row + 1) * time);
+      mask = float(data, [time, time]);
+      // Lengths vary from batch to batch; the latest are enough.
+      if (this.masks.size >= 8) this.masks.delete(this.masks.keys().next().value!);
+      this.masks.set(time, mask);
+    }
+    return mask;
+  }
+
+  private describe(layerCount: number): SegmentDescription {
+    const { config, store, adapter } = this;
+    const weights = [...store.parameters.values()];
+    return {
+      config,
+      layerCount,
+      weights,
+      adapter: adapter && { config: adapter.config, weights: [...adapter.parameters.parameters.values()] },
+    };
+  }
+}
