@@ -165,6 +165,14 @@ describe("what is wrong is told with its place", () => {
   });
 });
 
+describe("alternatives", () => {
+  it("have keys of their own: the model of a teacher is a name, that of a checkpoint a directory", () => {
+    const yaml = (critic: string) => `${GOOD}critique: ${critic}\nrefinement: { count: 1 }\n`;
+    expect(load(yaml("{ type: teacher, model: gpt-x }")).critique).toMatchObject({ model: "gpt-x" });
+    expect(problem(yaml("{ type: checkpoint, model: gpt-x }"))).toContain("critique.model: no such directory: gpt-x");
+  });
+});
+
 describe("rules between keys", () => {
   it.each([
     ["refinement:\n  count: 1\n", "refinement.count: is 1, but critique.type is none"],

@@ -138,6 +138,9 @@ export function findPaths(schema: Schema, value: unknown, at: readonly (string |
     }
     if (def.type === "object" && typeof value === "object" && !Array.isArray(value)) {
       const record = value as Record<string, unknown>;
+      // Of alternatives only the one that the value is.
+      const types = def.shape.type === undefined ? [] : literalValues(def.shape.type);
+      if (types.length > 0 && !types.includes(String(record.type))) return [];
       return Object.entries(def.shape).flatMap(([key, child]) => findPaths(child, record[key], [...at, key]));
     }
     return [];

@@ -38,7 +38,14 @@ export interface Critique {
   readonly stopReason?: StopReason;
   /** From the request to its answer, retries and waiting included. */
   readonly latencyMs?: number;
+  /** Those of the last call; absent where a server does not tell. */
   readonly tokens?: { readonly prompt: number; readonly completion: number };
+  /** Calls to a server, failed ones included. */
+  readonly calls?: number;
+  /** In the currency of critique.price; what the calls cost together. */
+  readonly cost?: number;
+  /** An answer to the same prompt was at hand: nothing was asked. */
+  readonly cached?: boolean;
 }
 
 interface ResponseBase {

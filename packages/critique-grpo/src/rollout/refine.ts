@@ -4,6 +4,7 @@ import type { RunConfig } from "../config/schema.js";
 import { CUT_MARK, cutToFit } from "../feedback/critique/fit.js";
 import { DEFAULT_REFINEMENT_TEMPLATE, encodeRefinementPrompt } from "../feedback/refinement-prompt.js";
 import type { TextCodec } from "../policy/policy.js";
+import { CritiqueQueue, type RefinementTask } from "./critiques.js";
 import type { Critique, InitialResponse, Refinement } from "./records.js";
 import { drawResponses, type QuestionRollout, type RolloutContext, seedOf } from "./sampling.js";
 
@@ -13,7 +14,7 @@ type OpenRollout = QuestionRollout & { readonly initial: InitialResponse[]; read
 /**
  * Refines the responses of all questions in rounds: round r takes response r of each question that still needs one.
  * With `refinement.stopWhenFound` a question is done once its selection is settled; seeds and order do not depend on
- * that, so the selection is the one that refining all would give. Nothing is done where `refinement.count` is 0.
+ * that, so the selection is the one that refining all would give; nor on critiques that are asked for ahead. Nothing is done where `refinement.count` is 0.
  * @throws Error without a critic, AbortError on abort.
  */
 export async function refineResponses(
@@ -26,32 +27,44 @@ export async function refineResponses(
   const open = rollouts.map(
     (rollout): OpenRollout => ({ ...rollout, initial: [...rollout.initial], refinements: [...rollout.refinements] }),
   );
+  const critiques = new CritiqueQueue(context);
   if (!stopWhenFound) {
-    await refineRound(
-      open.flatMap((rollout) => rollout.initial.map((_, index) => ({ rollout, index }))),
-      context,
-    );
+    const tasks = open.flatMap((rollout) => rollout.initial.map((_, index) => ({ rollout, index })));
+    await refineRound(tasks, await critiques.take(tasks), context);
     return open;
   }
   for (let index = 0; index < algorithm.initialResponses; index++) {
     const unsettled = open.filter(({ refinements }) => !selectionIsSettled(refinements, count));
     if (unsettled.length === 0) break;
-    await refineRound(
-      unsettled.map((rollout) => ({ rollout, index })),
-      context,
-    );
+    const tasks = unsettled.map((rollout) => ({ rollout, index }));
+    const written = await critiques.take(tasks);
+    const last = Math.min(index + critiques.ahead, algorithm.initialResponses - 1);
+    for (let next = index + 1; next <= last; next++) critiques.ask(tasks.map((task) => ({ ...task, index: next })));
+    await refineRound(tasks, written, context);
   }
+  noteUnused(open, await critiques.rest());
   return open;
 }
 
-interface RefinementTask {
-  readonly rollout: OpenRollout;
-  /** Which initial response is refined. */
-  readonly index: number;
+/** A critique that was paid for and not needed is recorded; a sentence that cost nothing is not. */
+function noteUnused(rollouts: readonly OpenRollout[], critiques: ReadonlyMap<InitialResponse, Critique>): void {
+  for (const { initial } of rollouts) {
+    for (const [index, response] of initial.entries()) {
+      const critique = critiques.get(response);
+      if (critique?.prompt !== undefined) initial[index] = { ...response, critique };
+    }
+  }
 }
 
-async function refineRound(tasks: readonly RefinementTask[], context: RolloutContext): Promise<void> {
-  const critiques = await writeCritiques(tasks, context);
+interface OpenTask extends RefinementTask {
+  readonly rollout: OpenRollout;
+}
+
+async function refineRound(
+  tasks: readonly OpenTask[],
+  critiques: readonly Critique[],
+  context: RolloutContext,
+): Promise<void> {
   const prompts = tasks.map((task, i) => prepareRefinement(task, critiques[i]!, context));
   const fitting = tasks.flatMap((task, i) => (prompts[i] === null ? [] : [{ ...task, prompt: prompts[i]! }]));
   const requests = fitting.map(({ rollout, index, prompt }) => ({
@@ -68,27 +81,12 @@ async function refineRound(tasks: readonly RefinementTask[], context: RolloutCon
   }
 }
 
-async function writeCritiques(tasks: readonly RefinementTask[], context: RolloutContext): Promise<readonly Critique[]> {
-  const { critic, stopwatch, signal } = context;
-  if (critic === null) throw new Error("refinement.count is above 0 but there is no critic: set critique.type");
-  const requests = tasks.map(({ rollout, index }) => ({
-    question: rollout.question,
-    response: rollout.initial[index]!,
-    seed: seedOf(rollout, context, "critique", index),
-  }));
-  const critiques = await stopwatch.time("critique", () => critic.critique(requests, signal ? { signal } : {}));
-  if (critiques.length !== tasks.length) {
-    throw new Error(`The critic returned ${critiques.length} critiques for ${tasks.length} responses`);
-  }
-  return critiques;
-}
-
 /**
  * Notes the critique with its response, cut where the context has no room for all of it; null, with the reason in the
  * record, where there can be no refinement.
  */
 function prepareRefinement(
-  { rollout, index }: RefinementTask,
+  { rollout, index }: OpenTask,
   critique: Critique,
   context: RolloutContext,
 ): readonly number[] | null {

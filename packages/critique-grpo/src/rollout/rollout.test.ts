@@ -1,5 +1,7 @@
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { type RunConfigInput, runSchema } from "../config/schema.js";
+import type { Critic } from "../feedback/critique/critic.js";
 import { createProgramCritic } from "../feedback/critique/program.js";
 import { createScorer } from "../feedback/reward/reward.js";
 import { collectGroups } from "../testing/collect-groups.js";
@@ -67,6 +69,57 @@ describe("a rollout", () => {
         expect(group.refinements).toEqual(all[i]!.refinements.slice(0, group.refinements.length));
       }
     }
+  });
+
+  it("asks a slow critic ahead, for the same groups; what was not needed is recorded if it cost something", async () => {
+    const asked: number[] = [];
+    const written = (ahead: number): Critic => ({
+      ahead,
+      async critique(requests) {
+        asked.push(requests.length);
+        await setImmediate();
+        return requests.map((request) => ({ kind: "teacher", text: copyCritique(request) as string, prompt: "?" }));
+      },
+    });
+    const settings = { ...five, sampling: { maxTokens: 1 } };
+    const [plain, ahead] = [
+      await collectGroups(copyQuestions, context(settings, { critic: written(0) })),
+      await collectGroups(copyQuestions, context(settings, { critic: written(2) })),
+    ];
+    const withoutCritiques = (groups: typeof plain) =>
+      groups.map(({ initial, members, ...group }) => ({
+        ...group,
+        initial: initial.map(({ critique: _, ...response }) => response),
+        members: members.map(({ response, advantage }) => [response.text, response.kind, advantage]),
+      }));
+    expect(withoutCritiques(ahead)).toEqual(withoutCritiques(plain));
+    const critiques = (groups: typeof plain) =>
+      groups.map(({ initial, refinements }) => [initial.filter(({ critique }) => critique).length, refinements.length]);
+    expect(critiques(plain).every(([written, refined]) => written === refined)).toBe(true);
+    // Two more than were needed, or all five.
+    expect(critiques(ahead).every(([written, refined]) => written === Math.min(5, refined! + 2))).toBe(true);
+    expect(asked.slice(0, 3)).not.toContain(0);
+  });
+
+  it("leaves no rejection behind when sampling fails while a critic is asked ahead", async () => {
+    const critic: Critic = {
+      ahead: 1,
+      critique: async (requests) => {
+        await setImmediate();
+        if (requests[0]!.response.index === 1) throw new Error("too late");
+        return requests.map(() => ({ kind: "teacher", text: "X7" }));
+      },
+    };
+    const policy = copyPolicy();
+    let calls = 0;
+    const sample = policy.sample.bind(policy);
+    policy.sample = (requests, options) => {
+      if (++calls === 2) throw new Error("engine failure");
+      return sample(requests, options);
+    };
+    await expect(collectGroups(copyQuestions, context({}, { critic, policy }))).rejects.toThrow("engine failure");
+    await setImmediate();
+    await setImmediate();
   });
 
   it("draws the same for a question alone as among others, and anew in the next step", async () => {

@@ -49,6 +49,9 @@ describe("step metrics", () => {
     expect(await emittedKeys({ critique: { type: "self" } })).toEqual(
       keys("Always", "With refinements", "With a language-model critic"),
     );
+    expect(await emittedKeys({ critique: { type: "teacher", model: "unused" } })).toEqual(
+      keys("Always", "With refinements", "With a language-model critic", "With a teacher"),
+    );
   });
 
   it("count what happened", async () => {

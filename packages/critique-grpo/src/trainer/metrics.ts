@@ -29,6 +29,7 @@ export function stepMetrics(outcome: StepOutcome): StepMetrics {
     ...(config.algorithm.klCoefficient > 0 ? { kl: update.kl.value } : {}),
     ...(config.refinement.count > 0 ? { ...critiqueMetrics(groups), ...refinementMetrics(groups, update) } : {}),
     ...(hasLanguageModelCritic(config) ? languageModelMetrics(groups) : {}),
+    ...(config.critique.type === "teacher" ? teacherMetrics(groups) : {}),
     ...costMetrics(outcome),
   };
 }
@@ -116,6 +117,25 @@ function languageModelMetrics(groups: readonly TrainingGroup[]): StepMetrics {
     "critique/mean_latency": mean(asked.flatMap((critique) => critique.latencyMs ?? [])) / 1000,
     "critique/tokens_in": sum(tokens.map(({ prompt }) => prompt)),
     "critique/tokens_out": sum(tokens.map(({ completion }) => completion)),
+  };
+}
+
+function teacherMetrics(groups: readonly TrainingGroup[]): StepMetrics {
+  const critiques = allCritiques(groups);
+  const costs = critiques.flatMap(({ cost }) => cost ?? []);
+  const unused = groups.flatMap(({ initial, refinements }) =>
+    initial.filter(
+      ({ index, critique, refinementSkipped }) =>
+        critique !== undefined &&
+        refinementSkipped === undefined &&
+        !refinements.some(({ refines }) => refines === index),
+    ),
+  );
+  return {
+    "critique/calls": sum(critiques.map(({ calls }) => calls ?? 0)),
+    "critique/cached": count(critiques, ({ cached }) => cached === true),
+    "critique/unused": unused.length,
+    "critique/cost": costs.length === 0 ? Number.NaN : sum(costs),
   };
 }
 

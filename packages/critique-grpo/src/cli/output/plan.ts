@@ -37,7 +37,7 @@ export function describePlan(
     ...describeServer(config),
     [
       "critique",
-      refinement.count > 0 ? `${config.critique.type}, ${refinement.count} refinement(s) kept a question` : "none",
+      refinement.count > 0 ? `${describeCritic(config)}, ${refinement.count} refinement(s) kept a question` : "none",
     ],
     ["evaluation", describeEvaluation(config, run)],
     [
@@ -61,6 +61,28 @@ function describeEvaluation({ evaluation }: RunConfig, run: PreparedRun | null):
 
 function epochs({ steps, questionsPerStep }: RunConfig, questions: number): string {
   return ((steps * questionsPerStep) / questions).toFixed(2);
+}
+
+function describeCritic({ critique }: RunConfig): string {
+  if (!("responses" in critique)) return critique.type;
+  const asked = critique.responses === "wrong" ? "wrong responses" : "all responses";
+  switch (critique.type) {
+    case "self":
+      return `self, ${asked}`;
+    case "checkpoint":
+      return `checkpoint ${critique.model}, ${asked}`;
+    case "teacher": {
+      const { calls, tokens } = critique.budget;
+      const limits = [
+        calls === undefined ? [] : `${formatCount(calls)} calls`,
+        tokens === undefined ? [] : `${formatCount(tokens)} tokens`,
+      ].flat();
+      const budget = limits.length === 0 ? "no budget set" : `at most ${limits.join(" and ")}`;
+      return `teacher ${critique.model} at ${critique.baseUrl}, ${asked}, ${budget}`;
+    }
+    default:
+      throw new RangeError(`Unknown critic ${String(critique satisfies never)}`);
+  }
 }
 
 /** Size where it is known, and place. */

@@ -24,6 +24,11 @@ export interface CriticRun {
  * with the reason in `Critique.failure`; it throws only when the whole run cannot go on, and AbortError on abort.
  */
 export interface Critic {
+  /**
+   * Rounds of refining whose critiques are asked for while an earlier round is still sampled (default 0): for critics
+   * that take their time elsewhere. Such a critique may turn out not to be needed.
+   */
+  readonly ahead?: number;
   critique(requests: readonly CritiqueRequest[], options?: { signal?: AbortSignal }): Promise<readonly Critique[]>;
   /** `train()` calls it before the first step: loads what is needed. @throws InputError if that is not to be had. */
   open?(run: CriticRun): Promise<void>;

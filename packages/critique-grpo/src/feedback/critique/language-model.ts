@@ -13,7 +13,7 @@ export interface CritiquePrompt {
 }
 
 /** What is recorded of a call, whatever came of it. */
-export type DraftRecord = Pick<Critique, "stopReason" | "latencyMs" | "tokens">;
+export type DraftRecord = Pick<Critique, "stopReason" | "latencyMs" | "tokens" | "calls" | "cost" | "cached">;
 
 /** What a writer made of a prompt: a text, or the reason why there is none. */
 export type Draft = { readonly record: DraftRecord } & (
