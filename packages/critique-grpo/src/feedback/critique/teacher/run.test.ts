@@ -54,7 +54,7 @@ async function trainWith(name: string, reply: (request: ChatRequest) => ChatRepl
         responses: "all",
         template: "{question}: {response}",
         attempts: 2,
-        timeoutSeconds: 0.2,
+        timeoutSeconds: 0.4,
         longestWaitSeconds: 0.1,
       },
       price: { input: 1, output: 1 },
@@ -118,15 +118,15 @@ describe("a run with a teacher", () => {
     expect(sum("critique/count")).toBe(critiques.length);
     expect(sum("critique/failures")).toBe(failed.length);
     expect(sum("critique/written")).toBe(written.length);
-    // The check is no critique's.
-    expect(sum("critique/calls")).toBe(server.requests.length - 1);
     expect(
       new Set(server.requests.map(({ number }) => (number % 4 === 0 ? "words" : number % faults.length))).size,
     ).toBe(faults.length + 1);
     const calls = readFileSync(join(directory, "critic", "calls.jsonl"), "utf8")
       .trim()
       .split("\n");
-    expect(calls).toHaveLength(server.requests.length);
+    // The check is no critique's; on a busy machine a call may time out before it arrives.
+    expect(calls).toHaveLength(sum("critique/calls") + 1);
+    expect(server.requests.length).toBeLessThanOrEqual(calls.length);
 
     for (const request of server.requests) expect(request.headers.authorization).toBe(`Bearer ${KEY}`);
     const searched = files(directory);
