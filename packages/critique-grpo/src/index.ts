@@ -37,6 +37,7 @@ export { type RunningServer, type ServeOptions, startServer } from "./serve/inde
 export { openConfiguredPolicy, type PreparedRun, prepareRun } from "./setup/prepare.js";
 export { encodePair, loadPairs, type TextPair } from "./sft/pairs.js";
 export { type SftOptions, type SftSettings, sft } from "./sft/sft.js";
+export { exportTensorBoard, tensorBoardSink } from "./sinks/tensorboard/tensorboard.js";
 export { HuggingFaceTextCodec, loadTextCodec } from "./text/codec.js";
 export { encodePrompt } from "./text/prompt.js";
 export * from "./text/write-tokenizer.js";

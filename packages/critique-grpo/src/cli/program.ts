@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { InputError } from "../config/errors.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { evalCommand } from "./commands/eval.js";
+import { exportTensorBoardCommand } from "./commands/export-tensorboard.js";
 import { presetsCommand } from "./commands/presets.js";
 import { sampleCommand } from "./commands/sample.js";
 import { schemaCommand } from "./commands/schema.js";
@@ -46,6 +47,7 @@ export async function main(argv: readonly string[], io: CliIo = processIo()): Pr
     evalCommand,
     serveCommand,
     verifyCommand,
+    exportTensorBoardCommand,
     doctorCommand,
     presetsCommand,
     schemaCommand,

@@ -284,6 +284,13 @@ export const checkpointSchema = z.strictObject({
   keep: z.int().min(1).default(2).describe("Newest checkpoints kept"),
 });
 
+export const loggingSchema = z.strictObject({
+  tensorboard: z
+    .boolean()
+    .default(false)
+    .describe("Write TensorBoard event files to tensorboard/ in the run directory while the run goes"),
+});
+
 export const tokenizerSchema = z.strictObject({
   path: path("directory", "Directory with tokenizer.json")
     .optional()
@@ -310,6 +317,7 @@ export const runSchema = z.strictObject({
   optimizer: optimizerSchema.prefault({}).describe("AdamW"),
   evaluation: evaluationSchema.prefault({}).describe("Held-out questions"),
   checkpoint: checkpointSchema.prefault({}).describe("What survives a crash"),
+  logging: loggingSchema.prefault({}).describe("Where metrics go beside metrics.jsonl"),
 });
 
 /** A run with every default filled in. */

@@ -1,7 +1,14 @@
 /** The schema of supervised fine-tuning: `critique-grpo sft`. */
 import { z } from "zod";
 import { path } from "./path-kinds.js";
-import { checkpointSchema, dataSchema, engineSchema, optimizerSchema, tokenizerSchema } from "./schema.js";
+import {
+  checkpointSchema,
+  dataSchema,
+  engineSchema,
+  loggingSchema,
+  optimizerSchema,
+  tokenizerSchema,
+} from "./schema.js";
 
 export const sftDataSchema = z.strictObject({
   files: dataSchema.shape.files,
@@ -33,6 +40,7 @@ export const sftSchema = z.strictObject({
   batchSize: z.int().min(1).default(32).describe("Pairs an optimizer step"),
   optimizer: optimizerSchema.prefault({}).describe("AdamW"),
   checkpoint: checkpointSchema.prefault({}).describe("What survives a crash"),
+  logging: loggingSchema.prefault({}).describe("Where metrics go beside metrics.jsonl"),
 });
 
 export type SftConfig = z.output<typeof sftSchema>;

@@ -11,7 +11,7 @@ import { RunSession } from "../trainer/session.js";
 import type { EvaluationHook, TrainResult } from "../trainer/train.js";
 
 export type SftSettings = Pick<SftConfig, "seed" | "steps" | "batchSize" | "optimizer" | "checkpoint"> &
-  Partial<Pick<SftConfig, "runDirectory">>;
+  Partial<Pick<SftConfig, "runDirectory" | "logging">>;
 
 export interface SftOptions {
   /** Written as config.yaml; a whole SftConfig or these settings alone. */
@@ -36,7 +36,7 @@ export interface SftOptions {
 }
 
 /** Keys that may differ between a run and its resumption without changing the result. */
-const VOLATILE_KEYS = ["runDirectory", "checkpoint"];
+const VOLATILE_KEYS = ["runDirectory", "checkpoint", "logging"];
 
 /** @throws InputError on an empty data set, optimizer settings the engine would ignore, or pairs that do not fit the context; otherwise as `train`. */
 export async function sft(options: SftOptions): Promise<TrainResult> {

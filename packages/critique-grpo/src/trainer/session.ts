@@ -7,6 +7,7 @@ import type { Policy } from "../policy/policy.js";
 import type { TrainingGroup } from "../rollout/records.js";
 import type { EventSink, RunEvent, RunPhase } from "../run/events.js";
 import { RunDirectory } from "../run/run-directory.js";
+import { tensorBoardSink } from "../sinks/tensorboard/tensorboard.js";
 import type { EvaluationHook, TrainResult } from "./train.js";
 
 /** Where a run stands; all of it is in every checkpoint. */
@@ -23,6 +24,7 @@ export interface SessionOptions {
   readonly config: {
     readonly checkpoint: { readonly every: number; readonly keep: number };
     readonly runDirectory?: string | undefined;
+    readonly logging?: { readonly tensorboard: boolean } | undefined;
   };
   readonly steps: number;
   readonly volatileKeys: readonly string[];
@@ -73,7 +75,8 @@ export class RunSession {
     const warnings: string[] = [];
     const openOptions = { config, task, steps, volatileKeys, resume };
     const directory = await RunDirectory.open(runDirectory, openOptions, (message) => warnings.push(message));
-    const session = new RunSession(options, directory);
+    const board = config.logging?.tensorboard === true ? [tensorBoardSink(directory.path)] : [];
+    const session = new RunSession({ ...options, sinks: [...board, ...(options.sinks ?? [])] }, directory);
     session.#openWarnings.push(...warnings);
     return session;
   }

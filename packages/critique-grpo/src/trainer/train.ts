@@ -116,7 +116,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
  * such a case where the learning rate does not depend on its length.
  */
 function volatileKeys({ optimizer }: RunConfig): string[] {
-  const always = ["runDirectory", "checkpoint", "evaluation"];
+  const always = ["runDirectory", "checkpoint", "evaluation", "logging"];
   return optimizer.schedule === "constant" ? [...always, "steps"] : always;
 }
 
