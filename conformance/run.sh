@@ -3,6 +3,8 @@
 #   npm run conformance                      the engine against PyTorch and transformers (arguments go to live.py:
 #                                            [--seeds 2] [--seed N] [--architecture NAME] [--keep DIRECTORY])
 #   npm run conformance -- math-verify       the verifier beside Python's Math-Verify
+#   npm run conformance -- evaluation        scores of an evaluation, and pass@k, recomputed by Math-Verify and Python
+#   npm run conformance -- sinks             TensorBoard and W&B read the metrics of a run
 #   npm run conformance -- tinker-wire       our wire format against the official tinker SDK's
 #   npm run conformance -- tinker-sdk        the official tinker SDK trains on `critique-grpo serve`
 #   npm run conformance -- skyrl             our Tinker client against a real SkyRL server (minutes)
@@ -20,17 +22,19 @@ run() {
       .venv/torch/bin/python conformance/transformers/live.py "$@"
       ;;
     math-verify) bash conformance/math-verify/run.sh "$@" ;;
+    evaluation) bash conformance/evaluation/run.sh "$@" ;;
+    sinks) bash conformance/sinks/run.sh "$@" ;;
     tinker-wire) node conformance/tinker-sdk/wire.mjs "$@" ;;
     tinker-sdk) bash conformance/tinker-sdk/run.sh "$@" ;;
     skyrl) node conformance/skyrl/run.mjs "$@" ;;
     all)
-      for each in engine math-verify tinker-wire tinker-sdk skyrl; do
+      for each in engine math-verify evaluation sinks tinker-wire tinker-sdk skyrl; do
         echo "== $each"
         run "$each"
       done
       ;;
     *)
-      echo "There is no conformance check called \"$name\"; there are engine, math-verify, tinker-wire, tinker-sdk, skyrl, all." >&2
+      echo "There is no conformance check called \"$name\"; there are engine, math-verify, evaluation, sinks, tinker-wire, tinker-sdk, skyrl, all." >&2
       exit 2
       ;;
   esac

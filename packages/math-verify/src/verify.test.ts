@@ -126,6 +126,7 @@ describe("answers that differ", () => {
 describe("extraction", () => {
   test.each([
     ["the last box", "First \\boxed{1} is wrong. After thinking more the result is \\boxed{2}.", "2"],
+    ["a box that corrects the one before", "So \\boxed{2}, no, wait, it is $\\boxed{4}$", "4"],
     ["connected boxes", "\\boxed{1} and \\boxed{2}", "1,2"],
     ["nested braces", "\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"],
     ["fbox", "so \\fbox{7}", "7"],

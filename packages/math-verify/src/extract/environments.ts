@@ -214,6 +214,8 @@ export interface Box {
 const BOX = /\\(?:boxed|fbox)(?![a-zA-Z])\s*/g;
 const MAX_BOXES = 64;
 const SEPARATOR = /\b(?:and|or)\b|,|;/;
+/** Between two boxes: the second corrects the first and is no further part of the answer. */
+const CORRECTION = /\b(?:but|no|not|wait|actually|instead|wrong|incorrect|rather|should|correct(?:ed|ion)?)\b/i;
 
 /**
  * The boxes that make up the final answer: the last one and those connected with it, in reading order.
@@ -248,7 +250,8 @@ export function lastBoxes(text: string, limit = text.length): Box[] {
 function areConnected(text: string, box: Box, next: Box): boolean {
   const distance = next.start - box.end;
   if (distance < 10) return true;
-  return distance < 70 && box.content !== next.content && SEPARATOR.test(text.slice(box.end, next.start));
+  const between = text.slice(box.end, next.start);
+  return distance < 70 && box.content !== next.content && SEPARATOR.test(between) && !CORRECTION.test(between);
 }
 
 const MAX_BOX_LENGTH = 10_000;

@@ -11,8 +11,8 @@ Examples:
   critique-grpo export-tensorboard runs/* --out board
   tensorboard --logdir runs                          shows them (from PyPI)
 
-A run writes them by itself with "logging: { tensorboard: true }". Weights & Biases takes the same files:
-  wandb sync runs/x/tensorboard                      docs/metrics.md tells what works offline`;
+A run writes them by itself with "logging: { tensorboard: true }"; docs/metrics.md tells how
+Weights & Biases gets them.`;
 
 export function exportTensorBoardCommand(io: CliIo, finish: (code: number) => void): Command {
   return newCommand("export-tensorboard", "write the metrics of runs as TensorBoard event files")

@@ -29,7 +29,7 @@ export function describeSummary(summary: EvaluationSummary): string {
   const sources = summary.sources.length > 1 ? summary.sources.map(row) : [];
   const notes = [
     ...(summary.macro === undefined ? [] : [`mean of the sources' pass@1: ${formatPercent(summary.macro)}`]),
-    `temperature ${formatNumber(summary.temperature)}; ${formatCount(summary.generatedTokens)} tokens`,
+    `temperature ${formatNumber(summary.temperature)}${summary.generatedTokens > 0 ? `; ${formatCount(summary.generatedTokens)} tokens` : ""}`,
     ...(summary.rewardFailures > 0
       ? [`warning: the reward failed on ${summary.rewardFailures} responses; they count as wrong`]
       : []),
