@@ -2,6 +2,7 @@
  * The one schema of a run: it gives types, defaults, validation, `--set`, YAML and the reference in docs/configuration.md.
  * Every key is read somewhere (tested); unknown keys are refused with the nearest name.
  */
+import { loraTargets } from "@critique-grpo/engine";
 import { z } from "zod";
 import { critiqueSchema } from "./critique-schema.js";
 import { path } from "./path-kinds.js";
@@ -11,13 +12,25 @@ export const engineSchema = z.discriminatedUnion("type", [
     type: z.literal("embedded"),
     model: z
       .union([
-        path("directory", "HF model directory"),
+        path("directory", "HF model directory, or a PEFT adapter directory to go on from"),
         z.strictObject({
           config: path("file", "config.json of a fresh model"),
           seed: z.int().min(0).default(0).describe("Seed of the random weights"),
         }),
       ])
       .describe("Where the weights come from: an HF directory, or a config.json to start from random weights"),
+    lora: z
+      .strictObject({
+        rank: z.int().min(1).default(16).describe("Rank of the adapters"),
+        alpha: z.number().gt(0).default(32).describe("The adapters' product is scaled by alpha / rank"),
+        targets: z
+          .union([z.literal("all-linear"), z.array(z.enum(loraTargets)).min(1)])
+          .default("all-linear")
+          .describe("Matrices that get an adapter: all of every layer, or the named ones"),
+        seed: z.int().min(0).default(0).describe("Seed of the fresh adapters"),
+      })
+      .nullish()
+      .describe("Train low-rank adapters beside frozen weights; null or absent: full fine-tuning"),
     threads: z.int().min(1).optional().describe("Threads of the engine; default: all cores"),
     contextLength: z.int().min(2).optional().describe("Longest prompt + response; default: what the model allows"),
     microBatchTokens: z

@@ -12,6 +12,7 @@ import { copyCodec, copyConfig, copyCritique, copyQuestions } from "../testing/c
 import { tinyEngine } from "../testing/tiny-model.js";
 import { type TrainOptions, train } from "../trainer/train.js";
 import type { EmbeddedEngineConfig } from "./embedded.js";
+import { readModelLimits } from "./model-limits.js";
 import { openPolicy } from "./open.js";
 import type { Policy } from "./policy.js";
 
@@ -50,11 +51,17 @@ function options(policy: Policy, overrides: Partial<RunConfigInput>, more: Parti
 /** The exported weights, byte for byte. */
 const weights = (directory: string) => readFileSync(join(directory, "model", "model.safetensors"));
 
-describe("the embedded policy", () => {
+const kinds: readonly [string, Partial<EmbeddedEngineConfig>][] = [
+  ["full fine-tuning", {}],
+  ["adapters", { lora: { rank: 4, alpha: 8, targets: "all-linear", seed: 1 } }],
+];
+
+describe.each(kinds)("the embedded policy with %s", (_, engine) => {
   it("starts every step with a ratio of 1: sampler and trainer agree on the logprobs", async () => {
     const runDirectory = fresh();
-    await withPolicy((policy) =>
-      train(options(policy, { sampling: { maxTokens: 4, temperature: 0.8 } }, { runDirectory })),
+    await withPolicy(
+      (policy) => train(options(policy, { sampling: { maxTokens: 4, temperature: 0.8 } }, { runDirectory })),
+      engine,
     );
     for (const record of await readMetrics(runDirectory)) {
       expect(record["sampling/logp_difference_max"]).toBeLessThan(1e-4);
@@ -63,6 +70,46 @@ describe("the embedded policy", () => {
     }
   });
 
+  it("continues an interrupted run to bit-identical weights, KL reference included", async () => {
+    const overrides = {
+      steps: 4,
+      checkpoint: { every: 1 },
+      algorithm: { initialResponses: 3, klCoefficient: 0.05 },
+    };
+    const whole = fresh();
+    await withPolicy((policy) => train(options(policy, overrides, { runDirectory: whole })), engine, true);
+
+    const broken = fresh();
+    const abort = new AbortController();
+    const sink = (event: RunEvent) => {
+      if (event.type === "phase" && event.phase === "refine" && event.step === 2) abort.abort();
+    };
+    const stop = { runDirectory: broken, sinks: [sink], signal: abort.signal };
+    const stopped = await withPolicy((policy) => train(options(policy, overrides, stop)), engine, true);
+    expect(stopped).toMatchObject({ interrupted: true, step: 2 });
+    const resume = { runDirectory: broken, resume: true };
+    await withPolicy((policy) => train(options(policy, overrides, resume)), engine, true);
+    expect(weights(broken).equals(weights(whole))).toBe(true);
+    const kl = (await readMetrics(broken)).map((record) => record.kl);
+    expect(kl[0]).toBeLessThan(0.01);
+    expect(kl[3]).toBeGreaterThan(kl[0] as number);
+  });
+
+  it("exports what was trained: reloaded weights differ from the first ones and give the same logprobs", async () => {
+    const runDirectory = fresh();
+    const sequence = { prompt: copyCodec.encode("a"), response: copyCodec.encode("12$") };
+    const before = await withPolicy((policy) => policy.logprobs([sequence]), engine);
+    const after = await withPolicy(async (policy) => {
+      await train(options(policy, {}, { runDirectory }));
+      return policy.logprobs([sequence]);
+    }, engine);
+    const reloaded = await withPolicy((policy) => policy.logprobs([sequence]), { model: join(runDirectory, "model") });
+    for (const [t, logprob] of after[0]!.logprobs.entries()) expect(reloaded[0]!.logprobs[t]).toBeCloseTo(logprob, 5);
+    expect(after[0]!.logprobs).not.toEqual(before[0]!.logprobs);
+  });
+});
+
+describe("the embedded policy", () => {
   it("trains the same whatever the micro-batches are", async () => {
     const norms = async (microBatchTokens: number) => {
       const runDirectory = fresh();
@@ -77,42 +124,28 @@ describe("the embedded policy", () => {
     }
   });
 
-  it("continues an interrupted run to bit-identical weights, KL reference included", async () => {
-    const overrides = {
-      steps: 4,
-      checkpoint: { every: 1 },
-      algorithm: { initialResponses: 3, klCoefficient: 0.05 },
-    };
-    const whole = fresh();
-    await withPolicy((policy) => train(options(policy, overrides, { runDirectory: whole })), {}, true);
-
-    const broken = fresh();
-    const abort = new AbortController();
-    const sink = (event: RunEvent) => {
-      if (event.type === "phase" && event.phase === "refine" && event.step === 2) abort.abort();
-    };
-    const stop = { runDirectory: broken, sinks: [sink], signal: abort.signal };
-    const stopped = await withPolicy((policy) => train(options(policy, overrides, stop)), {}, true);
-    expect(stopped).toMatchObject({ interrupted: true, step: 2 });
-    const resume = { runDirectory: broken, resume: true };
-    await withPolicy((policy) => train(options(policy, overrides, resume)), {}, true);
-    expect(weights(broken).equals(weights(whole))).toBe(true);
-    const kl = (await readMetrics(broken)).map((record) => record.kl);
-    expect(kl[0]).toBeLessThan(0.01);
-    expect(kl[3]).toBeGreaterThan(kl[0] as number);
-  });
-
-  it("exports what was trained: reloaded weights differ from the first ones and give the same logprobs", async () => {
-    const runDirectory = fresh();
+  it("goes on from the adapters that a run exported beside its merged model", async () => {
+    const [base, runDirectory] = [fresh(), fresh()];
+    await withPolicy((policy) => policy.exportModel(base));
     const sequence = { prompt: copyCodec.encode("a"), response: copyCodec.encode("12$") };
-    const before = await withPolicy((policy) => policy.logprobs([sequence]));
-    const after = await withPolicy(async (policy) => {
-      await train(options(policy, {}, { runDirectory }));
-      return policy.logprobs([sequence]);
-    });
-    const reloaded = await withPolicy((policy) => policy.logprobs([sequence]), { model: join(runDirectory, "model") });
-    expect(reloaded[0]!.logprobs).toEqual(after[0]!.logprobs);
-    expect(after[0]!.logprobs).not.toEqual(before[0]!.logprobs);
+    const lora = { rank: 4, alpha: 8, targets: ["q_proj" as const, "down_proj" as const], seed: 1 };
+    const trained = await withPolicy(
+      async (policy) => {
+        await train(options(policy, {}, { runDirectory }));
+        return policy.logprobs([sequence]);
+      },
+      { model: base, lora },
+    );
+    const adapter = join(runDirectory, "model", "adapter");
+    expect(readModelLimits({ type: "embedded", model: adapter }).contextLength).toBe(64);
+    await withPolicy(
+      async (policy) => {
+        expect(await policy.logprobs([sequence])).toEqual(trained);
+        await train(options(policy, { steps: 1 }));
+        expect(await policy.logprobs([sequence])).not.toEqual(trained);
+      },
+      { model: adapter },
+    );
   });
 
   it("learns from supervised pairs", async () => {

@@ -47,7 +47,12 @@ export class EmbeddedPolicy implements Policy {
       parameterCount,
       vocabularySize,
       eosTokenIds,
-      capabilities: { exactEntropy: true, fullFineTuning: true, reference: true, staleSamplersSafe: true },
+      capabilities: {
+        exactEntropy: true,
+        fullFineTuning: model.info.lora === null,
+        reference: true,
+        staleSamplersSafe: true,
+      },
     };
   }
 
@@ -114,8 +119,10 @@ export class EmbeddedPolicy implements Policy {
     this.#version = version;
   }
 
-  exportModel(directory: string): Promise<void> {
-    return this.#model.exportModel(directory);
+  /** With adapters: the merged model, and the adapters themselves in its folder `adapter`. */
+  async exportModel(directory: string): Promise<void> {
+    await this.#model.exportModel(directory);
+    if (this.#model.info.lora !== null) await this.#model.exportAdapter(join(directory, "adapter"));
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../config/errors.js";
 import type { RunConfig } from "../config/schema.js";
+import { modelFilesDirectory } from "./adapter-directory.js";
 
 export interface ModelLimits {
   /** Tokens of prompt and response together; infinite where only the opened policy can tell. */
@@ -17,7 +18,7 @@ export function readModelLimits(engine: RunConfig["engine"]): ModelLimits {
   const configured = engine.contextLength ?? Number.POSITIVE_INFINITY;
   if (engine.type !== "embedded") return { contextLength: configured };
   const { model } = engine;
-  const path = typeof model === "string" ? join(model, "config.json") : model.config;
+  const path = typeof model === "string" ? join(modelFilesDirectory(model), "config.json") : model.config;
   let config: Record<string, unknown>;
   try {
     config = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;

@@ -16,10 +16,11 @@ export interface OpenPolicyOptions {
 export async function openPolicy(engine: RunConfig["engine"], options: OpenPolicyOptions = {}): Promise<Policy> {
   switch (engine.type) {
     case "embedded": {
-      const { threads, contextLength, model, microBatchTokens } = engine;
+      const { threads, contextLength, model, microBatchTokens, lora } = engine;
       const loaded = await loadModel(modelSource(model), {
         ...(threads === undefined ? {} : { threads }),
         ...(contextLength === undefined ? {} : { contextLength }),
+        ...(lora ? { lora } : {}),
       });
       const name = typeof model === "string" ? model : model.config;
       const policy = new EmbeddedPolicy(loaded, name, microBatchTokens);

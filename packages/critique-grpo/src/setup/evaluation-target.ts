@@ -88,7 +88,8 @@ async function prepareConfigured(argument: string, options: TargetOptions): Prom
   const model = options.model ?? (isRun ? trained : undefined);
   if (model !== undefined) requireModelKey(file, options.overrides);
   const overrides = [
-    ...(model === undefined ? [] : [`engine.model=${JSON.stringify(resolve(model))}`]),
+    // An exported model has its adapters merged, and an adapter directory brings its own.
+    ...(model === undefined ? [] : [`engine.model=${JSON.stringify(resolve(model))}`, "engine.lora=null"]),
     ...(options.threads === undefined ? [] : [`engine.threads=${options.threads}`]),
     ...(options.contextLength === undefined ? [] : [`engine.contextLength=${options.contextLength}`]),
     ...(options.tokenizer === undefined ? [] : [`tokenizer.path=${JSON.stringify(resolve(options.tokenizer))}`]),

@@ -13,6 +13,7 @@ import type { Critic } from "../feedback/critique/critic.js";
 import { resolveCritic } from "../feedback/critique/resolve.js";
 import { resolveRewards } from "../feedback/reward/resolve.js";
 import { createScorer, type Scorer, type WeightedReward } from "../feedback/reward/reward.js";
+import { modelFilesDirectory } from "../policy/adapter-directory.js";
 import { readModelLimits } from "../policy/model-limits.js";
 import { openPolicy } from "../policy/open.js";
 import type { Policy } from "../policy/policy.js";
@@ -99,7 +100,7 @@ export function tokenizerDirectoryOf({ tokenizer, engine }: Pick<RunConfig, "tok
   if (engine.type !== "embedded") {
     throw new InputError("tokenizer.path is missing: the model is not on this machine, its tokenizer must be");
   }
-  return typeof engine.model === "string" ? engine.model : dirname(engine.model.config);
+  return typeof engine.model === "string" ? modelFilesDirectory(engine.model) : dirname(engine.model.config);
 }
 
 function evaluationHook({

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { InputError } from "../../config/errors.js";
 import type { ChatMessage } from "../../data/question.js";
+import { modelFilesDirectory } from "../../policy/adapter-directory.js";
 import type { SampledSequence } from "../../policy/policy.js";
 import { openConfiguredPolicy } from "../../setup/prepare.js";
 import { loadTextCodec } from "../../text/codec.js";
@@ -36,7 +37,7 @@ interface SampleOptions {
 export function sampleCommand(io: CliIo, finish: (code: number) => void): Command {
   return newCommand("sample", "ask a model: prompts from the arguments, a file, or standard input")
     .argument("[prompts...]", "prompts; default: standard input as one prompt")
-    .requiredOption("--model <directory>", "Hugging Face model directory")
+    .requiredOption("--model <directory>", "Hugging Face model directory, or a PEFT adapter directory")
     .option("--tokenizer <directory>", "directory with tokenizer.json (default: the model directory)")
     .option("--file <file>", "read prompts from a file, one a line")
     .option("--system <text>", "system message")
@@ -58,7 +59,7 @@ async function runSample(io: CliIo, prompts: readonly string[], options: SampleO
   if (options.system !== undefined && options.plain)
     throw new InputError("--system has no effect with --plain; give one");
   const texts = await readPrompts(io, prompts, options);
-  const codec = loadTextCodec(options.tokenizer ?? options.model);
+  const codec = loadTextCodec(options.tokenizer ?? modelFilesDirectory(options.model));
   const { signal, release } = io.interruption("Stopping");
   const policy = await openConfiguredPolicy({
     engine: {

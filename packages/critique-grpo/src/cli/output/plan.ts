@@ -35,6 +35,7 @@ export function describePlan(
       `${formatCount(steps * miniBatches)} steps, ${config.optimizer.schedule} learning rate up to ${config.optimizer.learningRate}`,
     ],
     ...describeServer(config),
+    ...describeAdapters(config),
     [
       "critique",
       refinement.count > 0 ? `${describeCritic(config)}, ${refinement.count} refinement(s) kept a question` : "none",
@@ -88,6 +89,13 @@ function describeCritic({ critique }: RunConfig): string {
 /** Size where it is known, and place. */
 export function describeModel({ parameterCount, device }: PolicyInfo): string {
   return Number.isFinite(parameterCount) ? `${formatCount(parameterCount)} parameters on ${device}` : `on ${device}`;
+}
+
+function describeAdapters({ engine }: RunConfig): [string, string][] {
+  if (engine.type !== "embedded" || !engine.lora) return [];
+  const { rank, alpha, targets } = engine.lora;
+  const matrices = targets === "all-linear" ? "every matrix of the layers" : targets.join(", ");
+  return [["adapters", `LoRA of rank ${rank}, alpha ${alpha}, on ${matrices}`]];
 }
 
 function describeServer({ engine, algorithm }: RunConfig): [string, string][] {
