@@ -5,7 +5,7 @@ import { groupAdvantages } from "./advantages.js";
 import { type Aggregation, sequenceWeights } from "./aggregation.js";
 import { klEstimate } from "./kl.js";
 import { learningRateAt } from "./schedule.js";
-import { selectionIsSettled, selectRefinements } from "./selection.js";
+import { type SelectionMode, selectionIsSettled, selectRefinements } from "./selection.js";
 
 const rewards = fc.array(fc.double({ min: -5, max: 5, noNaN: true }), { minLength: 2, maxLength: 12 });
 
@@ -101,31 +101,45 @@ describe("klEstimate", () => {
 describe("selectRefinements", () => {
   const refinement = (id: number, value: number, correct: boolean) => ({ id, reward: { value, correct } });
   const ids = (list: readonly { id: number }[]) => list.map(({ id }) => id);
+  const best = (count: number) => ({ selection: "best", count, onlyCorrect: false }) as const;
 
   it("takes the first correct ones in order", () => {
     const list = [refinement(0, 0, false), refinement(1, 0.6, true), refinement(2, 1, true)];
-    expect(ids(selectRefinements(list, 1))).toEqual([1]);
-    expect(ids(selectRefinements(list, 2))).toEqual([1, 2]);
+    expect(ids(selectRefinements(list, best(1)))).toEqual([1]);
+    expect(ids(selectRefinements(list, best(2)))).toEqual([1, 2]);
   });
 
   it("fills up with the best scored, the earlier of equals", () => {
     const list = [refinement(0, 0.1, false), refinement(1, 0.3, false), refinement(2, 0.3, false)];
-    expect(ids(selectRefinements(list, 2))).toEqual([1, 2]);
-    expect(ids(selectRefinements([...list, refinement(3, 1, true)], 2))).toEqual([3, 1]);
+    expect(ids(selectRefinements(list, best(2)))).toEqual([1, 2]);
+    expect(ids(selectRefinements([...list, refinement(3, 1, true)], best(2)))).toEqual([3, 1]);
   });
 
   it("leaves wrong ones out when asked to", () => {
-    expect(selectRefinements([refinement(0, 0.4, false)], 1, true)).toEqual([]);
+    expect(selectRefinements([refinement(0, 0.4, false)], { ...best(1), onlyCorrect: true })).toEqual([]);
+  });
+
+  it("takes the first k whatever their reward in `first` and `random`; wrong ones are dropped, not replaced", () => {
+    const list = [refinement(0, 0, false), refinement(1, 1, true), refinement(2, 1, true)];
+    for (const selection of ["first", "random"] as const) {
+      expect(ids(selectRefinements(list, { selection, count: 1, onlyCorrect: false }))).toEqual([0]);
+      expect(ids(selectRefinements(list, { selection, count: 2, onlyCorrect: true }))).toEqual([1]);
+    }
   });
 
   it("cannot be changed by further refinements once it is settled", () => {
     const list = fc.array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.boolean()), { maxLength: 8 });
+    const settings = fc.record({
+      selection: fc.constantFrom<SelectionMode>("best", "first", "random"),
+      count: fc.integer({ min: 1, max: 3 }),
+      onlyCorrect: fc.boolean(),
+    });
     fc.assert(
-      fc.property(list, list, fc.integer({ min: 1, max: 3 }), (known, later, k) => {
+      fc.property(list, list, settings, (known, later, how) => {
         const all = [...known, ...later].map(([value, correct], id) => refinement(id, value, correct));
         const first = all.slice(0, known.length);
-        fc.pre(selectionIsSettled(first, k));
-        expect(ids(selectRefinements(all, k))).toEqual(ids(selectRefinements(first, k)));
+        fc.pre(selectionIsSettled(first, how));
+        expect(ids(selectRefinements(all, how))).toEqual(ids(selectRefinements(first, how)));
       }),
     );
   });

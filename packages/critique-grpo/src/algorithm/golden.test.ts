@@ -52,6 +52,7 @@ const cases: readonly Case[] = [
     temperature: 1,
     aggregation: "token-mean",
     settings: {
+      objective: "policy-gradient",
       clip: { low: 0.2, high: 0.28 },
       shaping: { type: "none" },
       klCoefficient: 0.05,
@@ -69,7 +70,13 @@ const cases: readonly Case[] = [
     name: "Critique-GRPO: constant length, p/(p + 0.1), entropy, temperature 0.7",
     temperature: 0.7,
     aggregation: "constant-length",
-    settings: { clip: null, shaping: { type: "ratio", gamma: 0.1 }, klCoefficient: 0, entropyWeight: 0.001 / 9 },
+    settings: {
+      objective: "policy-gradient",
+      clip: null,
+      shaping: { type: "ratio", gamma: 0.1 },
+      klCoefficient: 0,
+      entropyWeight: 0.001 / 9,
+    },
     loss: -0.23770770642840547,
     gradient: [
       0.024411445, -0.050158229, 0.003709693, 0.019228946, 0.002808145, 0.004166133, 0.002936739, -0.035698887,
@@ -82,7 +89,13 @@ const cases: readonly Case[] = [
     name: "mean of sequence means, √p",
     temperature: 1,
     aggregation: "seq-mean-token-mean",
-    settings: { clip: null, shaping: { type: "sqrt" }, klCoefficient: 0, entropyWeight: 0 },
+    settings: {
+      objective: "policy-gradient",
+      clip: null,
+      shaping: { type: "sqrt" },
+      klCoefficient: 0,
+      entropyWeight: 0,
+    },
     loss: -0.3299290423512822,
     gradient: [
       0.028777636, -0.079123956, 0.006389719, 0.037568139, 0.006388463, 0.009587173, 0.007517536, -0.046216916,
@@ -95,10 +108,14 @@ const cases: readonly Case[] = [
 
 const SIZE = 5;
 const MAX_LENGTH = 6;
-const responses = [
-  { response: [1, 2, 4], shift: [0.3, -0.4, 0.1], advantage: 0.75, isRefinement: false },
-  { response: [3, 3], shift: [-0.5, 0.2], advantage: -0.25, isRefinement: false },
-  { response: [2, 1, 4, 4], shift: null, advantage: 0.875, isRefinement: true },
+interface GoldenResponse extends Pick<TrainingSequence, "response" | "advantage" | "origin"> {
+  readonly shift: readonly number[] | null;
+}
+
+const responses: readonly GoldenResponse[] = [
+  { response: [1, 2, 4], shift: [0.3, -0.4, 0.1], advantage: 0.75, origin: "initial" },
+  { response: [3, 3], shift: [-0.5, 0.2], advantage: -0.25, origin: "initial" },
+  { response: [2, 1, 4, 4], shift: null, advantage: 0.875, origin: "refinement" },
 ];
 
 function table(entry: (i: number, j: number) => number): Float64Array {
@@ -124,13 +141,13 @@ describe("a mini-batch", () => {
         MAX_LENGTH,
       );
       const sequences = responses.map(
-        ({ response, shift, advantage, isRefinement }, i): TrainingSequence => ({
+        ({ response, shift, advantage, origin }, i): TrainingSequence => ({
           prompt: [0],
           response,
           oldLogprobs: shift && Float32Array.from(shift, (by, t) => current[i]!.logprobs[t]! - by),
           referenceLogprobs: ofReference[i]!.logprobs,
           advantage,
-          isRefinement,
+          origin,
           weight: weights[i]!,
         }),
       );

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { TrainingSequence } from "../rollout/records.js";
+import type { SequenceOrigin, TrainingSequence } from "../rollout/records.js";
 import { type ClipBounds, ratioObjective } from "./clipping.js";
 import { type Shaping, shapeProbability } from "./shaping.js";
-import { sequenceLoss, type TokenLossSettings } from "./token-loss.js";
+import { type Objective, sequenceLoss, type TokenLossSettings } from "./token-loss.js";
 
 const logprob = fc.double({ min: -9, max: -0.01, noNaN: true });
 const shapings = fc.oneof(
@@ -82,6 +82,7 @@ describe("ratioObjective", () => {
 });
 
 const settings: TokenLossSettings = {
+  objective: "policy-gradient",
   clip: null,
   shaping: { type: "ratio", gamma: 0.1 },
   klCoefficient: 0,
@@ -95,7 +96,7 @@ function sequence(overrides: Partial<TrainingSequence> = {}): TrainingSequence {
     oldLogprobs: Float32Array.of(-1, -2),
     referenceLogprobs: null,
     advantage: 0.5,
-    isRefinement: false,
+    origin: "initial",
     weight: 0.1,
     ...overrides,
   };
@@ -114,7 +115,7 @@ describe("sequenceLoss", () => {
   });
 
   it("takes f(p) of the current policy for a refinement, without an old policy", () => {
-    const refinement = sequence({ isRefinement: true, oldLogprobs: null, advantage: 0.875 });
+    const refinement = sequence({ origin: "refinement", oldLogprobs: null, advantage: 0.875 });
     const { loss, logprobGradient } = sequenceLoss(refinement, current(Math.log(0.1), Math.log(0.3)), settings);
     expect(loss).toBeCloseTo(-0.875 * 0.1 * (0.5 + 0.75), 7);
     // γp/(p+γ)² at p = 0.1 and 0.3
@@ -128,16 +129,17 @@ describe("sequenceLoss", () => {
       old: fc.array(logprob, { minLength: 2, maxLength: 2 }),
       reference: fc.array(logprob, { minLength: 2, maxLength: 2 }),
       advantage: fc.double({ min: -1, max: 1, noNaN: true }),
-      isRefinement: fc.boolean(),
+      origin: fc.constantFrom<SequenceOrigin>("initial", "refinement", "expert", "critique"),
+      objective: fc.constantFrom<Objective>("policy-gradient", "supervised"),
       shaping: shapings,
       klCoefficient: fc.constantFrom(0, 0.05),
       clip: fc.constantFrom<ClipBounds | null>(null, { low: 0.2, high: 0.28, dual: 3 }),
     });
     fc.assert(
-      fc.property(arbitrary, ({ logprobs, old, reference, advantage, isRefinement, ...terms }) => {
+      fc.property(arbitrary, ({ logprobs, old, reference, advantage, origin, ...terms }) => {
         const s = sequence({
           advantage,
-          isRefinement,
+          origin,
           weight: 1,
           // The plain ratio over a vanishing old probability is large: keep it where differences are accurate.
           oldLogprobs: Float32Array.from(old, (value, t) => Math.max(value, logprobs[t]! - 1.5)),

@@ -1,6 +1,6 @@
 /**
  * The loss of one sequence and its gradient with respect to the log-probabilities: all that an engine needs to train
- * with GRPO, Dr. GRPO or Critique-GRPO.
+ * with GRPO, Dr. GRPO, Critique-GRPO or cross-entropy.
  */
 import type { ServerLoss, TokenLogprobs, TokenLoss, TokenLossResult } from "../policy/policy.js";
 import type { TrainingSequence } from "../rollout/records.js";
@@ -8,7 +8,11 @@ import { type ClipBounds, ratioObjective } from "./clipping.js";
 import { klEstimate } from "./kl.js";
 import { type Shaping, shapeProbability } from "./shaping.js";
 
+/** `supervised`: cross-entropy, whatever the advantage. */
+export type Objective = "policy-gradient" | "supervised";
+
 export interface TokenLossSettings {
+  readonly objective: Objective;
   /** null = plain ratio. */
   readonly clip: ClipBounds | null;
   readonly shaping: Shaping;
@@ -18,20 +22,22 @@ export interface TokenLossSettings {
 }
 
 /**
- * L = −Σ_t w · (A · r_t or A · f(p_t)) + klCoefficient · Σ_t w · KL_t − entropyWeight · Σ_t H_t, where w is the
- * sequence's weight. Initial responses take the (clipped) ratio, refinements f(p) of the current policy.
+ * L = −Σ_t w · J_t + klCoefficient · Σ_t w · KL_t − entropyWeight · Σ_t H_t, where w is the sequence's weight. J is A · r
+ * (clipped) for initial responses, A · f(p) of the current policy for refinements and expert solutions; log p for every
+ * target of the supervised objective.
  */
 export function createTokenLoss(settings: TokenLossSettings): TokenLoss<TrainingSequence> {
   const loss = (sequence: TrainingSequence, current: TokenLogprobs) => sequenceLoss(sequence, current, settings);
   return Object.assign(loss, { serverLoss: (sequence: TrainingSequence) => serverLoss(sequence, settings) });
 }
 
-/** The loss as a (clipped) ratio alone: an initial response without KL, entropy bonus and dual clip. */
+/** The loss as log p or a (clipped) ratio alone: without KL, entropy bonus, dual clip and shaping. */
 function serverLoss(sequence: TrainingSequence, settings: TokenLossSettings): ServerLoss | null {
-  const { oldLogprobs, advantage, weight } = sequence;
-  const { clip, klCoefficient, entropyWeight } = settings;
-  if (sequence.isRefinement || oldLogprobs === null || klCoefficient > 0 || entropyWeight > 0) return null;
-  if (clip?.dual !== undefined) return null;
+  const { origin, oldLogprobs, advantage, weight } = sequence;
+  const { objective, clip, klCoefficient, entropyWeight } = settings;
+  if (klCoefficient > 0 || entropyWeight > 0) return null;
+  if (objective === "supervised") return { kind: "linear", weight };
+  if (origin !== "initial" || oldLogprobs === null || clip?.dual !== undefined) return null;
   return { kind: "ratio", oldLogprobs, advantage: advantage * weight, clip };
 }
 
@@ -42,25 +48,18 @@ export function sequenceLoss(
   settings: TokenLossSettings,
 ): TokenLossResult {
   const length = sequence.response.length;
-  const { advantage, weight, oldLogprobs, referenceLogprobs } = sequence;
+  const { weight, referenceLogprobs } = sequence;
   requireLength("current logprobs", current.logprobs, length);
-  if (!sequence.isRefinement) requireLength("old logprobs", oldLogprobs, length);
   if (settings.klCoefficient > 0) requireLength("reference logprobs", referenceLogprobs, length);
+  const objective = tokenObjective(sequence, settings);
 
   const logprobGradient = new Float32Array(length);
   let loss = 0;
   for (let t = 0; t < length; t++) {
     const logprob = current.logprobs[t]!;
-    let gradient: number;
-    if (sequence.isRefinement) {
-      const shaped = shapeProbability(logprob, settings.shaping);
-      loss -= advantage * shaped.value * weight;
-      gradient = -advantage * shaped.gradient * weight;
-    } else {
-      const objective = ratioObjective(logprob, oldLogprobs![t]!, advantage, settings.clip);
-      loss -= objective.value * weight;
-      gradient = -objective.gradient * weight;
-    }
+    const term = objective(logprob, t);
+    loss -= term.value * weight;
+    let gradient = -term.gradient * weight;
     if (settings.klCoefficient > 0) {
       const kl = klEstimate(logprob, referenceLogprobs![t]!);
       loss += settings.klCoefficient * kl.value * weight;
@@ -71,6 +70,27 @@ export function sequenceLoss(
   if (settings.entropyWeight === 0) return { loss, logprobGradient };
   for (const entropy of current.entropies) loss -= settings.entropyWeight * entropy;
   return { loss, logprobGradient, entropyGradient: new Float32Array(length).fill(-settings.entropyWeight) };
+}
+
+/** J of one token and ∂J/∂ℓ, to be maximised. */
+interface TokenObjective {
+  readonly value: number;
+  readonly gradient: number;
+}
+
+function tokenObjective(
+  { response, origin, oldLogprobs, advantage }: TrainingSequence,
+  { objective, clip, shaping }: TokenLossSettings,
+): (logprob: number, t: number) => TokenObjective {
+  if (objective === "supervised") return (logprob) => ({ value: logprob, gradient: 1 });
+  if (origin === "initial") {
+    requireLength("old logprobs", oldLogprobs, response.length);
+    return (logprob, t) => ratioObjective(logprob, oldLogprobs![t]!, advantage, clip);
+  }
+  return (logprob) => {
+    const shaped = shapeProbability(logprob, shaping);
+    return { value: advantage * shaped.value, gradient: advantage * shaped.gradient };
+  };
 }
 
 function requireLength(name: string, values: Float32Array | null, length: number): void {

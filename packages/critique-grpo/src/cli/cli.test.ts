@@ -241,7 +241,7 @@ describe("help", () => {
   });
 
   it("prints presets and a JSON Schema", async () => {
-    expect((await runCli(["presets"])).stdout).toMatch(/^grpo .*\ndr-grpo .*\ncritique-grpo .*/);
+    expect((await runCli(["presets"])).stdout).toMatch(/^grpo .*\ndr-grpo .*\n(.*\n)*critique-grpo .*\n(.*\n)*raft .*/);
     expect(parse((await runCli(["presets", "grpo"])).stdout)).toMatchObject({ algorithm: { advantage: "mean-std" } });
     const schema = JSON.parse((await runCli(["schema"])).stdout) as { properties: object };
     expect(Object.keys(schema.properties)).toContain("refinement");

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { presetDescriptions, presets } from "./presets.js";
+import { checkRunConfig } from "./run.js";
 import { runSchema } from "./schema.js";
 
 const required = {
@@ -11,7 +12,12 @@ const required = {
 
 describe("presets", () => {
   it.each(Object.keys(presets) as (keyof typeof presets)[])("%s is a valid configuration and described", (name) => {
-    expect(runSchema.parse({ ...required, ...presets[name] })).toMatchObject(presets[name]);
+    const preset = presets[name];
+    // Whose words they are, the user says.
+    const critique = preset.critique?.type === "program" ? { type: "program", module: "critic.ts" } : preset.critique;
+    const config = runSchema.parse({ ...required, ...preset, critique });
+    expect(config).toMatchObject({ ...preset, critique });
+    expect(checkRunConfig(config)).toEqual([]);
     expect(presetDescriptions[name].length).toBeGreaterThan(20);
   });
 

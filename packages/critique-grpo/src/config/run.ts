@@ -5,6 +5,7 @@ import { refinementTemplateProblem } from "../feedback/refinement-prompt.js";
 import { builtInRewards } from "../feedback/reward/resolve.js";
 import { checkEngine, checkTokenizer } from "./engine-rules.js";
 import type { ConfigProblem } from "./errors.js";
+import { checkGroup } from "./group-rules.js";
 import { type ConfigKind, type ConfigSource, type LoadedConfig, loadConfig, resolveConfig } from "./load.js";
 import { didYouMean } from "./nearest.js";
 import { presets } from "./presets.js";
@@ -30,7 +31,8 @@ export function checkRunConfig(config: RunConfig): ConfigProblem[] {
   return [
     ...checkEngine(config),
     ...checkSampling(config),
-    ...checkGroups(config),
+    ...checkBatches(config),
+    ...checkGroup(config),
     ...checkCritique(config),
     ...checkRewards(config),
     ...checkData(config),
@@ -63,30 +65,17 @@ function checkSampling({ sampling, engine, refinement }: RunConfig): ConfigProbl
   return problems;
 }
 
-function checkGroups({ questionsPerStep, miniBatches, algorithm, refinement }: RunConfig): ConfigProblem[] {
-  const problems: ConfigProblem[] = [];
-  if (questionsPerStep % miniBatches !== 0) {
-    problems.push({
+function checkBatches({ questionsPerStep, miniBatches }: RunConfig): ConfigProblem[] {
+  if (questionsPerStep % miniBatches === 0) return [];
+  return [
+    {
       path: ["questionsPerStep"],
       message: `is ${questionsPerStep}, not divisible by miniBatches (${miniBatches}); use a multiple of ${miniBatches}, e.g. ${Math.ceil(questionsPerStep / miniBatches) * miniBatches}`,
-    });
-  }
-  if (refinement.count > algorithm.initialResponses) {
-    problems.push({
-      path: ["refinement", "count"],
-      message: `is ${refinement.count}, but only ${algorithm.initialResponses} responses are there to be refined; lower it or raise algorithm.initialResponses`,
-    });
-  }
-  if (algorithm.initialResponses + refinement.count < 2) {
-    problems.push({
-      path: ["algorithm", "initialResponses"],
-      message: "is 1 without refinements: a group of one has nothing to be compared with; set it to at least 2",
-    });
-  }
-  return problems;
+    },
+  ];
 }
 
-function checkCritique({ critique, refinement }: RunConfig): ConfigProblem[] {
+function checkCritique({ critique, refinement, group }: RunConfig): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   if (refinement.count > 0 && critique.type === "none") {
     problems.push({
@@ -94,7 +83,7 @@ function checkCritique({ critique, refinement }: RunConfig): ConfigProblem[] {
       message: `is ${refinement.count}, but critique.type is none and a refinement needs a critique; set critique.type (simple, simple_gt, program, self, checkpoint, teacher) or refinement.count to 0`,
     });
   }
-  if (refinement.count === 0 && critique.type !== "none") {
+  if (refinement.count === 0 && !group.critiques && critique.type !== "none") {
     problems.push({
       path: ["critique", "type"],
       message: `is ${critique.type}, but refinement.count is 0, so no critique would ever be read; set refinement.count to 1 or critique.type to none`,

@@ -179,17 +179,48 @@ export const refinementSchema = z.strictObject({
     .string()
     .optional()
     .describe("Refinement prompt; {question}, {response}, {critique} are replaced. Default: the paper's"),
+  selection: z
+    .enum(["best", "first", "random"])
+    .default("best")
+    .describe(
+      "Which refinements are kept: `best`: right ones in order, then the best scored of the rest; `first`, `random`: those of the first, or of seeded, initial responses, whatever their reward",
+    ),
   stopWhenFound: z
     .boolean()
     .default(true)
     .describe(
-      "Refine responses one round after another and stop once `count` right ones are known; selects the same as refining all",
+      "Refine responses one round after another and stop once the selection is settled; selects the same as refining all",
     ),
   onlyCorrect: z
     .boolean()
     .default(false)
-    .describe("Train on right refinements only: a guard against collapse; a group may then have fewer than `count`"),
+    .describe(
+      "Train on right refinements only, of those that `selection` would keep: a guard against collapse; a group may then have fewer than `count`",
+    ),
   maxTokens: z.int().min(1).optional().describe("Longest refinement; default: sampling.maxTokens"),
+});
+
+export const groupSchema = z.strictObject({
+  initial: z
+    .enum(["all", "correct", "none"])
+    .default("all")
+    .describe("Initial responses that are trained on; `correct`: the right ones alone (supervised)"),
+  expert: z
+    .boolean()
+    .default(false)
+    .describe("Add the reference solution of each question (data.columns.solution), off-policy as a refinement is"),
+  critiques: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Add each critique that was written as the answer to `critiqueTemplate` (supervised); without refinements every initial response gets one",
+    ),
+  critiqueTemplate: z
+    .string()
+    .optional()
+    .describe(
+      "What a critique is the answer to; {question}, {response} are replaced. Default: after Critique Fine-Tuning",
+    ),
 });
 
 export const shapingSchema = z.discriminatedUnion("type", [
@@ -211,7 +242,17 @@ export const shapingSchema = z.discriminatedUnion("type", [
 ]);
 
 export const algorithmSchema = z.strictObject({
-  initialResponses: z.int().min(1).default(8).describe("Responses sampled for each question"),
+  objective: z
+    .enum(["policy-gradient", "supervised"])
+    .default("policy-gradient")
+    .describe(
+      "`supervised`: cross-entropy on the members of the group, which advantage, clip and shaping do not concern",
+    ),
+  initialResponses: z
+    .int()
+    .min(0)
+    .default(8)
+    .describe("Responses sampled for each question; 0 only where nothing but reference solutions is trained on"),
   advantage: z
     .enum(["mean", "mean-std"])
     .default("mean")
@@ -225,7 +266,9 @@ export const algorithmSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("PPO clipping of on-policy tokens; null = plain ratio"),
-  shaping: shapingSchema.default({ type: "ratio", gamma: 0.1 }).describe("f(p) of the tokens of refinements"),
+  shaping: shapingSchema
+    .default({ type: "ratio", gamma: 0.1 })
+    .describe("f(p) of the tokens of refinements and reference solutions"),
   aggregation: z
     .enum(["constant-length", "token-mean", "seq-mean-token-sum", "seq-mean-token-mean"])
     .default("constant-length")
@@ -326,7 +369,8 @@ export const runSchema = z.strictObject({
   reward: rewardSchema.describe("Numerical feedback"),
   critique: critiqueSchema.prefault({ type: "none" }).describe("Feedback in words and who writes it; default: nobody"),
   refinement: refinementSchema.prefault({}).describe("Second attempts, guided by critiques"),
-  algorithm: algorithmSchema.prefault({}).describe("Groups, advantages and the loss"),
+  group: groupSchema.prefault({}).describe("What is trained on, beside `refinement.count` refinements a question"),
+  algorithm: algorithmSchema.prefault({}).describe("Advantages and the loss"),
   optimizer: optimizerSchema.prefault({}).describe("AdamW"),
   evaluation: evaluationSchema.prefault({}).describe("Held-out questions"),
   checkpoint: checkpointSchema.prefault({}).describe("What survives a crash"),

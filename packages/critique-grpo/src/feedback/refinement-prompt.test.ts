@@ -1,12 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { ChatMessage, Question } from "../data/question.js";
 import type { TextCodec } from "../policy/policy.js";
-import {
-  DEFAULT_REFINEMENT_TEMPLATE,
-  encodeRefinementPrompt,
-  refinementTemplateProblem,
-  renderRefinementPrompt,
-} from "./refinement-prompt.js";
+import { renderTemplate } from "./prompt-template.js";
+import { DEFAULT_REFINEMENT_TEMPLATE, encodeRefinementPrompt, refinementTemplateProblem } from "./refinement-prompt.js";
 
 /** Bytes are tokens; chat markup is visible. */
 const codec: TextCodec = {
@@ -22,7 +18,7 @@ const question: Question = { id: "q", dataSource: "d", text: "6·7?", prompt: "6
 describe("refinement template", () => {
   it("is right as it comes, and quotes question, solution and critique", () => {
     expect(refinementTemplateProblem(DEFAULT_REFINEMENT_TEMPLATE)).toBeNull();
-    const text = renderRefinementPrompt(DEFAULT_REFINEMENT_TEMPLATE, {
+    const text = renderTemplate(DEFAULT_REFINEMENT_TEMPLATE, {
       question: "Q?",
       response: "R.",
       critique: "C!",
@@ -41,7 +37,7 @@ describe("refinement template", () => {
 
   it("does not fill in what a response contains, nor read $ as a pattern", () => {
     const values = { question: "$&", response: "{critique}", critique: "secret" };
-    expect(renderRefinementPrompt("{question}|{response}|{critique}", values)).toBe("$&|{critique}|secret");
+    expect(renderTemplate("{question}|{response}|{critique}", values)).toBe("$&|{critique}|secret");
   });
 });
 

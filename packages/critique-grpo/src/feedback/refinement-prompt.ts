@@ -1,7 +1,7 @@
 /** The prompt that asks the policy to improve a response, given a critique. */
 import type { Question } from "../data/question.js";
 import type { TextCodec } from "../policy/policy.js";
-import { encodePrompt } from "../text/prompt.js";
+import { encodeFeedbackPrompt, templateProblem } from "./prompt-template.js";
 
 /** After the paper: question, previous solution, critique, and what to do with them. */
 export const DEFAULT_REFINEMENT_TEMPLATE = `Given the following inputs:
@@ -20,28 +20,13 @@ Please re-answer by:
 Ensure the revised solution addresses all issues raised in the critique.`;
 
 const PLACEHOLDERS = ["question", "response", "critique"] as const;
-type Placeholder = (typeof PLACEHOLDERS)[number];
 
-/** What is wrong with a template, null if nothing is. All three placeholders are needed; other braces (LaTeX) stay. */
+/** What is wrong with a refinement template, null if nothing is. */
 export function refinementTemplateProblem(template: string): string | null {
-  const missing = PLACEHOLDERS.filter((name) => !template.includes(`{${name}}`));
-  if (missing.length === 0) return null;
-  const found = [...template.matchAll(/\{\w+\}/g)].map((match) => match[0]);
-  return (
-    `lacks ${missing.map((name) => `{${name}}`).join(", ")}; it must contain {question}, {response} and {critique}` +
-    (found.length > 0 ? ` (found: ${found.join(", ")})` : "")
-  );
+  return templateProblem(template, PLACEHOLDERS);
 }
 
-/** Fills in all placeholders at once: text that is put in is not searched again. */
-export function renderRefinementPrompt(template: string, values: Readonly<Record<Placeholder, string>>): string {
-  return template.replace(/\{(question|response|critique)\}/g, (_, name: Placeholder) => values[name]);
-}
-
-/**
- * The refinement prompt as tokens. A chat prompt keeps its system message and earlier turns, its last user message
- * becomes the rendered template; for a plain prompt the template is the whole text, without chat markup.
- */
+/** The refinement prompt as tokens; see `encodeFeedbackPrompt`. */
 export function encodeRefinementPrompt(
   codec: TextCodec,
   template: string,
@@ -49,9 +34,5 @@ export function encodeRefinementPrompt(
   response: string,
   critique: string,
 ): readonly number[] {
-  const text = renderRefinementPrompt(template, { question: question.text, response, critique });
-  if (typeof question.prompt === "string") return encodePrompt(codec, text);
-  const last = question.prompt.findLastIndex((message) => message.role === "user");
-  const before = last < 0 ? question.prompt : question.prompt.slice(0, last);
-  return encodePrompt(codec, [...before, { role: "user", content: text }]);
+  return encodeFeedbackPrompt(codec, template, question, { question: question.text, response, critique });
 }

@@ -27,7 +27,7 @@ export class CritiqueQueue {
   /** Asks for critiques that have not been asked for; `take` brings what goes wrong. */
   ask(tasks: readonly RefinementTask[]): void {
     const { critic, signal } = this.#context;
-    if (critic === null) throw new Error("refinement.count is above 0 but there is no critic: set critique.type");
+    if (critic === null) throw new Error("critiques are wanted but there is no critic: set critique.type");
     const open = tasks.filter((task) => !this.#asked.has(responseOf(task)));
     if (open.length === 0) return;
     const requests = open.map(

@@ -3,13 +3,14 @@ import type { Question } from "../data/question.js";
 import { encodePrompt } from "../text/prompt.js";
 import { drawResponses, type QuestionRollout, type RolloutContext, seedOf } from "./sampling.js";
 
-/** Samples `algorithm.initialResponses` responses to each question and scores them. AbortError on abort. */
+/** Samples `algorithm.initialResponses` responses (0: none) to each question and scores them. AbortError on abort. */
 export async function sampleInitialResponses(
   questions: readonly Question[],
   context: RolloutContext,
 ): Promise<readonly QuestionRollout[]> {
   const { algorithm, sampling } = context.config;
   const started = startRollouts(questions, context);
+  if (algorithm.initialResponses === 0) return started;
   const requests = started.map((rollout) => ({
     question: rollout.question,
     prompt: rollout.prompt,
@@ -29,6 +30,7 @@ function startRollouts(questions: readonly Question[], { codec }: RolloutContext
   return questions.map((question) => {
     const occurrence = seen.get(question.id) ?? 0;
     seen.set(question.id, occurrence + 1);
-    return { question, prompt: encodePrompt(codec, question.prompt), occurrence, initial: [], refinements: [] };
+    const prompt = encodePrompt(codec, question.prompt);
+    return { question, prompt, occurrence, initial: [], refinements: [], expert: null };
   });
 }

@@ -68,6 +68,8 @@ export interface InitialResponse extends ResponseBase {
   readonly critique?: Critique;
   /** Why this response could not be refined (for example: the refinement prompt does not fit); counted. */
   readonly refinementSkipped?: string;
+  /** Why its critique is no target of Critique Fine-Tuning (for example: it is a fallback); counted. */
+  readonly critiqueSkipped?: string;
 }
 
 export interface Refinement extends ResponseBase {
@@ -78,34 +80,58 @@ export interface Refinement extends ResponseBase {
 
 export type Response = InitialResponse | Refinement;
 
-/** A response in its training group, with the advantage it is trained with. */
+/** The question's reference solution as a response: written by somebody else, so that no sampler has logprobs of it. */
+export interface ExpertSolution {
+  readonly kind: "expert";
+  /** Ends in a stop token. */
+  readonly tokens: readonly number[];
+  readonly text: string;
+  readonly reward: Reward;
+}
+
+/** A critique as something to learn: the answer to question and response (Critique Fine-Tuning). */
+export interface CritiqueTarget {
+  readonly kind: "critique";
+  /** `index` of the initial response that it judges. */
+  readonly judges: number;
+  /** Question and response: the context in the loss. */
+  readonly prompt: readonly number[];
+  /** Ends in a stop token. */
+  readonly tokens: readonly number[];
+}
+
+/** What is trained on, with its advantage. */
 export interface GroupMember {
-  readonly response: Response;
+  readonly response: Response | ExpertSolution | CritiqueTarget;
+  /** 1 with the supervised objective. */
   readonly advantage: number;
 }
 
 /** All that happened to one question in one step. */
 export interface TrainingGroup {
   readonly question: Question;
-  /** The tokens of the bare question: the context of every member in the loss. */
+  /** The tokens of the bare question: the context of every member in the loss, apart from critiques. */
   readonly prompt: readonly number[];
   readonly initial: readonly InitialResponse[];
   /** Every refinement that was sampled, kept or not. */
   readonly refinements: readonly Refinement[];
-  /** The initial responses that stay and the selected refinements. */
+  /** The initial responses that stay, the selected refinements, the expert solution, the critiques: as `group` says. */
   readonly members: readonly GroupMember[];
 }
+
+/** All but initial responses are off-policy: they were not drawn from π(·|prompt). */
+export type SequenceOrigin = GroupMember["response"]["kind"];
 
 /** One sequence of the update: what the token loss sees. */
 export interface TrainingSequence {
   readonly prompt: readonly number[];
   readonly response: readonly number[];
-  /** log π_old, null for a refinement (the method has no old-policy denominator there). */
+  /** log π_old of an initial response, else null: the method has no old-policy denominator there. */
   readonly oldLogprobs: Float32Array | null;
   /** log π_ref, where a KL term is on. */
   readonly referenceLogprobs: Float32Array | null;
   readonly advantage: number;
-  readonly isRefinement: boolean;
+  readonly origin: SequenceOrigin;
   /** What every token's loss is multiplied by: from the aggregation over the whole mini-batch. */
   readonly weight: number;
 }

@@ -7,43 +7,64 @@ import type { TextCodec } from "../policy/policy.js";
 import { CritiqueQueue, type RefinementTask } from "./critiques.js";
 import type { Critique, InitialResponse, Refinement } from "./records.js";
 import { drawResponses, type QuestionRollout, type RolloutContext, seedOf } from "./sampling.js";
+import { seededPermutation } from "./seeds.js";
 
 /** A rollout that is being refined. */
 type OpenRollout = QuestionRollout & { readonly initial: InitialResponse[]; readonly refinements: Refinement[] };
 
 /**
- * Refines the responses of all questions in rounds: round r takes response r of each question that still needs one.
- * With `refinement.stopWhenFound` a question is done once its selection is settled; seeds and order do not depend on
- * that, so the selection is the one that refining all would give; nor on critiques that are asked for ahead. Nothing is done where `refinement.count` is 0.
+ * Refines the responses of all questions in rounds: round r takes the r-th response of each question that still needs
+ * one, in their order or, with `refinement.selection: random`, in a seeded one. With `refinement.stopWhenFound` a question
+ * is done once its selection is settled; seeds and order do not depend on that, so the selection is the one that refining
+ * all would give; nor on critiques that are asked for ahead. Where `refinement.count` is 0, responses get critiques at
+ * most (`group.critiques`).
  * @throws Error without a critic, AbortError on abort.
  */
 export async function refineResponses(
   rollouts: readonly QuestionRollout[],
   context: RolloutContext,
 ): Promise<readonly QuestionRollout[]> {
-  const { algorithm, refinement } = context.config;
+  const { algorithm, refinement, group } = context.config;
   const { count, stopWhenFound } = refinement;
-  if (count === 0) return rollouts;
+  if (count === 0 && !group.critiques) return rollouts;
   const open = rollouts.map(
     (rollout): OpenRollout => ({ ...rollout, initial: [...rollout.initial], refinements: [...rollout.refinements] }),
   );
+  const ordered = open.map((rollout) => refinementOrder(rollout, context).map((index) => ({ rollout, index })));
   const critiques = new CritiqueQueue(context);
+  if (count === 0) {
+    const tasks = ordered.flat();
+    noteCritiques(tasks, await critiques.take(tasks));
+    return open;
+  }
   if (!stopWhenFound) {
-    const tasks = open.flatMap((rollout) => rollout.initial.map((_, index) => ({ rollout, index })));
+    const tasks = ordered.flat();
     await refineRound(tasks, await critiques.take(tasks), context);
     return open;
   }
-  for (let index = 0; index < algorithm.initialResponses; index++) {
-    const unsettled = open.filter(({ refinements }) => !selectionIsSettled(refinements, count));
+  for (let round = 0; round < algorithm.initialResponses; round++) {
+    const unsettled = ordered.filter((_, i) => !selectionIsSettled(open[i]!.refinements, refinement));
     if (unsettled.length === 0) break;
-    const tasks = unsettled.map((rollout) => ({ rollout, index }));
+    const tasks = unsettled.map((list) => list[round]!);
     const written = await critiques.take(tasks);
-    const last = Math.min(index + critiques.ahead, algorithm.initialResponses - 1);
-    for (let next = index + 1; next <= last; next++) critiques.ask(tasks.map((task) => ({ ...task, index: next })));
+    const last = Math.min(round + critiques.ahead, algorithm.initialResponses - 1);
+    for (let next = round + 1; next <= last; next++) critiques.ask(unsettled.map((list) => list[next]!));
     await refineRound(tasks, written, context);
   }
   noteUnused(open, await critiques.rest());
   return open;
+}
+
+/** The initial responses in the order in which they are refined. */
+function refinementOrder(rollout: QuestionRollout, context: RolloutContext): number[] {
+  if (context.config.refinement.selection !== "random") return [...rollout.initial.keys()];
+  return [...seededPermutation(rollout.initial.length, seedOf(rollout, context, "selection"))];
+}
+
+function noteCritiques(tasks: readonly OpenTask[], critiques: readonly Critique[]): void {
+  for (const [i, { rollout, index }] of tasks.entries()) {
+    rollout.initial[index] = { ...rollout.initial[index]!, critique: critiques[i]! };
+  }
 }
 
 /** A critique that was paid for and not needed is recorded; a sentence that cost nothing is not. */

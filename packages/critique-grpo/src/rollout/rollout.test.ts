@@ -6,6 +6,7 @@ import { createProgramCritic } from "../feedback/critique/program.js";
 import { createScorer } from "../feedback/reward/reward.js";
 import { collectGroups } from "../testing/collect-groups.js";
 import { copyCodec, copyConfig, copyCritique, copyPolicy, copyQuestions, copyRewards } from "../testing/copy-task.js";
+import type { Refinement, Response } from "./records.js";
 import type { RolloutContext } from "./sampling.js";
 import { batchIndices, deriveSeed, seededPermutation } from "./seeds.js";
 import { Stopwatch } from "./stopwatch.js";
@@ -32,7 +33,7 @@ describe("a rollout", () => {
     for (const group of groups) {
       expect(group.initial).toHaveLength(5);
       expect(group.members.map(({ response }) => response.kind)).toEqual([...Array(5).fill("initial"), "refinement"]);
-      const rewards = group.members.map(({ response }) => response.reward.value);
+      const rewards = group.members.map(({ response }) => (response as Response).reward.value);
       const center = rewards.reduce((sum, value) => sum + value, 0) / 6;
       expect(group.members.map(({ advantage }) => advantage)).toEqual(rewards.map((value) => value - center));
     }
@@ -41,7 +42,7 @@ describe("a rollout", () => {
   it("keeps the sampled tokens and logprobs of a refinement, and the bare question as the context of the loss", async () => {
     const policy = copyPolicy();
     const [group] = await collectGroups(copyQuestions.slice(2, 3), context({}, { policy }));
-    const { response } = group!.members.at(-1)!;
+    const response = group!.members.at(-1)!.response as Refinement;
     expect(group!.prompt).toEqual(copyCodec.encode("c"));
     expect(response.samplingPrompt).toEqual(copyCodec.encode(`c${group!.initial[0]!.text}X7`));
     const [again] = await policy.logprobs([{ prompt: response.samplingPrompt, response: response.tokens }]);
@@ -90,7 +91,7 @@ describe("a rollout", () => {
       groups.map(({ initial, members, ...group }) => ({
         ...group,
         initial: initial.map(({ critique: _, ...response }) => response),
-        members: members.map(({ response, advantage }) => [response.text, response.kind, advantage]),
+        members: members.map(({ response, advantage }) => [response.tokens, response.kind, advantage]),
       }));
     expect(withoutCritiques(ahead)).toEqual(withoutCritiques(plain));
     const critiques = (groups: typeof plain) =>

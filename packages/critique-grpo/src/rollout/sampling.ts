@@ -5,13 +5,13 @@ import type { Critic } from "../feedback/critique/critic.js";
 import type { Scorer } from "../feedback/reward/reward.js";
 import type { Policy, SampledSequence, SampleRequest, TextCodec } from "../policy/policy.js";
 import { mapConcurrent } from "./concurrency.js";
-import type { InitialResponse, Refinement } from "./records.js";
+import type { ExpertSolution, InitialResponse, Refinement } from "./records.js";
 import { deriveSeed } from "./seeds.js";
 import type { Phase, Stopwatch } from "./stopwatch.js";
 
-const REWARDS_IN_FLIGHT = 64;
+export const REWARDS_IN_FLIGHT = 64;
 
-export type RolloutConfig = Pick<RunConfig, "seed" | "sampling" | "refinement" | "algorithm">;
+export type RolloutConfig = Pick<RunConfig, "seed" | "sampling" | "refinement" | "group" | "algorithm">;
 
 export interface RolloutContext {
   readonly config: RolloutConfig;
@@ -35,6 +35,8 @@ export interface QuestionRollout {
   readonly occurrence: number;
   readonly initial: readonly InitialResponse[];
   readonly refinements: readonly Refinement[];
+  /** Where `group.expert` asks for it. */
+  readonly expert: ExpertSolution | null;
 }
 
 /** `count` responses to a prompt, wanted for a question. */

@@ -1,7 +1,15 @@
 /** The records of the run directory: what is written and what readers get. docs/run-directory.md explains each. */
 import type { Question } from "../data/question.js";
 import type { StopReason } from "../policy/policy.js";
-import type { Critique, Refinement, Response, Reward, TrainingGroup } from "../rollout/records.js";
+import type {
+  Critique,
+  CritiqueTarget,
+  GroupMember,
+  Refinement,
+  Response,
+  Reward,
+  TrainingGroup,
+} from "../rollout/records.js";
 
 /** Raised when a record changes in a way that breaks readers. */
 export const SCHEMA_VERSION = 1;
@@ -32,6 +40,17 @@ interface RecordedResponse {
 export interface RecordedInitialResponse extends RecordedResponse {
   readonly critique?: Critique;
   readonly refinementSkipped?: string;
+  readonly critiqueSkipped?: string;
+  /** The critique as it was trained (`group.critiques`). */
+  readonly critiqueTarget?: { readonly promptTokens: readonly number[]; readonly tokens: readonly number[] };
+}
+
+/** The reference solution as it was trained (`group.expert`). */
+export interface RecordedExpertSolution {
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly reward: Reward;
+  readonly advantage: number;
 }
 
 export interface RecordedRefinement extends RecordedResponse {
@@ -50,6 +69,7 @@ export interface RolloutRecord {
   readonly promptTokens: readonly number[];
   readonly initial: readonly RecordedInitialResponse[];
   readonly refinements: readonly RecordedRefinement[];
+  readonly expert?: RecordedExpertSolution;
 }
 
 /** A line of evaluations.jsonl. */
@@ -89,7 +109,9 @@ const LOGPROB_SCALE = 1e4;
 
 export function rolloutRecord(group: TrainingGroup, step: number): RolloutRecord {
   const { id, dataSource, text, prompt, gold } = group.question;
-  const advantages = new Map<Response, number>(group.members.map((member) => [member.response, member.advantage]));
+  const advantages = new Map<GroupMember["response"], number>(
+    group.members.map((member) => [member.response, member.advantage]),
+  );
   const common = (response: Response): RecordedResponse => ({
     index: response.index,
     text: response.text,
@@ -101,6 +123,11 @@ export function rolloutRecord(group: TrainingGroup, step: number): RolloutRecord
     kept: advantages.has(response),
     advantage: advantages.get(response) ?? null,
   });
+  const responses = group.members.map((member) => member.response);
+  const targets = responses.filter((response): response is CritiqueTarget => response.kind === "critique");
+  const expert = group.members.flatMap(({ response, advantage }) =>
+    response.kind === "expert" ? [{ ...response, advantage }] : [],
+  )[0];
   return {
     schemaVersion: SCHEMA_VERSION,
     step,
@@ -110,11 +137,26 @@ export function rolloutRecord(group: TrainingGroup, step: number): RolloutRecord
       ...common(response),
       ...(response.critique === undefined ? {} : { critique: response.critique }),
       ...(response.refinementSkipped === undefined ? {} : { refinementSkipped: response.refinementSkipped }),
+      ...(response.critiqueSkipped === undefined ? {} : { critiqueSkipped: response.critiqueSkipped }),
+      ...critiqueTargetOf(response.index, targets),
     })),
     refinements: group.refinements.map((response: Refinement) => ({
       ...common(response),
       refines: response.refines,
       promptTokens: response.samplingPrompt.length,
     })),
+    ...(expert === undefined ? {} : { expert: recordExpert(expert) }),
   };
+}
+
+function critiqueTargetOf(
+  index: number,
+  targets: readonly CritiqueTarget[],
+): Pick<RecordedInitialResponse, "critiqueTarget"> {
+  const target = targets.find(({ judges }) => judges === index);
+  return target === undefined ? {} : { critiqueTarget: { promptTokens: target.prompt, tokens: target.tokens } };
+}
+
+function recordExpert({ text, tokens, reward, advantage }: RecordedExpertSolution): RecordedExpertSolution {
+  return { text, tokens, reward, advantage };
 }

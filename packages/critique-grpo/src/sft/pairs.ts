@@ -6,6 +6,7 @@ import type { ChatMessage } from "../data/question.js";
 import { type LocatedRow, readRows } from "../data/read.js";
 import type { TextCodec, TokenSequence } from "../policy/policy.js";
 import { encodePrompt } from "../text/prompt.js";
+import { encodeResponse } from "../text/response.js";
 
 /** A prompt and the response to learn, as text. */
 export interface TextPair {
@@ -15,10 +16,7 @@ export interface TextPair {
 
 /** The tokens of a pair; the response ends in the codec's first stop token, so that the model learns to stop. */
 export function encodePair(codec: TextCodec, pair: TextPair): TokenSequence {
-  const response = codec.encode(pair.response);
-  const stop = codec.stopTokens[0];
-  if (stop !== undefined && !codec.stopTokens.includes(response.at(-1) ?? -1)) response.push(stop);
-  return { prompt: encodePrompt(codec, pair.prompt), response };
+  return { prompt: encodePrompt(codec, pair.prompt), response: encodeResponse(codec, pair.response) };
 }
 
 /** All pairs of the files, in order. @throws InputError with file and row for what is missing or of a wrong kind. */

@@ -1,6 +1,7 @@
-/** The three stages of a rollout in a row, as the training loop runs them. */
+/** The stages of a rollout in a row, as the training loop runs them. */
 import type { Question } from "../data/question.js";
 import { assembleGroup } from "../rollout/assemble.js";
+import { addExpertSolutions } from "../rollout/expert.js";
 import { sampleInitialResponses } from "../rollout/initial.js";
 import type { TrainingGroup } from "../rollout/records.js";
 import { refineResponses } from "../rollout/refine.js";
@@ -11,5 +12,6 @@ export async function collectGroups(
   context: RolloutContext,
 ): Promise<readonly TrainingGroup[]> {
   const refined = await refineResponses(await sampleInitialResponses(questions, context), context);
-  return refined.map((rollout) => assembleGroup(rollout, context.config));
+  const rollouts = await addExpertSolutions(refined, context);
+  return rollouts.map((rollout) => assembleGroup(rollout, context));
 }

@@ -5,6 +5,7 @@ import type { RunConfig } from "../config/schema.js";
 import type { Question } from "../data/question.js";
 import type { Critic } from "../feedback/critique/critic.js";
 import type { PolicyInfo, TextCodec } from "../policy/policy.js";
+import { encodeSolution } from "../rollout/expert.js";
 import { refinementLength } from "../rollout/refine.js";
 import { encodePrompt } from "../text/prompt.js";
 
@@ -69,16 +70,43 @@ export function checkQuestions(
   const tooLong = questions
     .map((question) => ({ id: question.id, tokens: encodePrompt(codec, question.prompt).length }))
     .filter(({ tokens }) => tokens + longest > info.contextLength);
-  if (tooLong.length === 0) return;
+  if (tooLong.length === 0) {
+    if (config.group.expert) checkSolutions(questions, codec, info);
+    return;
+  }
   const shown = tooLong.slice(0, SHOWN_IDS).map(({ id, tokens }) => `${id} (${tokens} tokens)`);
   throw new InputError(
     `${tooLong.length} of ${questions.length} prompts do not fit: with responses of up to ${longest} tokens and a context of ${info.contextLength} a prompt may have ${info.contextLength - longest} tokens. Too long: ${shown.join(", ")}${tooLong.length > SHOWN_IDS ? ", …" : ""}. Leave them out or lower sampling.maxTokens`,
   );
 }
 
-/** @throws InputError if refinements are wanted and nobody writes critiques. */
+/** @throws InputError that lists the questions whose reference solution cannot be trained on. */
+function checkSolutions(questions: readonly Question[], codec: TextCodec, info: PolicyInfo): void {
+  const problems = questions.flatMap((question) => {
+    const reason = solutionProblem(question, codec, info);
+    return reason === null ? [] : [`${question.id} (${reason})`];
+  });
+  if (problems.length === 0) return;
+  throw new InputError(
+    `group.expert is true, but ${problems.length} of ${questions.length} questions have no reference solution that can be trained on: ${problems.slice(0, SHOWN_IDS).join(", ")}${problems.length > SHOWN_IDS ? ", …" : ""}. Leave them out, name the column in data.columns.solution, or raise engine.contextLength`,
+  );
+}
+
+function solutionProblem(question: Question, codec: TextCodec, info: PolicyInfo): string | null {
+  if (question.solution === undefined || question.solution === "") return "none";
+  try {
+    const length = encodePrompt(codec, question.prompt).length + encodeSolution(codec, question).tokens.length;
+    return length > info.contextLength
+      ? `${length} tokens with the prompt, the context holds ${info.contextLength}`
+      : null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** @throws InputError if critiques are wanted and nobody writes them. */
 export function checkCritic(config: RunConfig, critic: Critic | null): void {
-  if (config.refinement.count > 0 && critic === null) {
+  if ((config.refinement.count > 0 || config.group.critiques) && critic === null) {
     throw new InputError(
       `critique.type is ${config.critique.type}: train() needs a critic; pass the one resolveCritic() returns`,
     );

@@ -27,7 +27,7 @@ async function emittedKeys(overrides: Partial<RunConfigInput>): Promise<string[]
     config: runSchema.parse(copyConfig({ steps: 1, ...overrides })),
     policy: copyPolicy(),
     codec: copyCodec,
-    questions: copyQuestions,
+    questions: copyQuestions.map((question) => ({ ...question, solution: question.gold })),
     rewards: copyRewards,
     critic: createProgramCritic(copyCritique),
   });
@@ -43,15 +43,22 @@ describe("step metrics", () => {
     const documented = documentedKeys();
     const keys = (...sections: string[]) => sections.flatMap((section) => documented[section]!).sort();
     const kl = { algorithm: { initialResponses: 3, klCoefficient: 0.1 } };
+    const refined = ["Always", "With critiques", "With refinements"];
     expect(await emittedKeys(withoutRefinements)).toEqual(keys("Always"));
-    expect(await emittedKeys({})).toEqual(keys("Always", "With refinements"));
-    expect(await emittedKeys(kl)).toEqual(keys("Always", "With refinements", "With a KL term"));
-    expect(await emittedKeys({ critique: { type: "self" } })).toEqual(
-      keys("Always", "With refinements", "With a language-model critic"),
-    );
+    expect(await emittedKeys({})).toEqual(keys(...refined));
+    expect(await emittedKeys(kl)).toEqual(keys(...refined, "With a KL term"));
+    expect(await emittedKeys({ critique: { type: "self" } })).toEqual(keys(...refined, "With a language-model critic"));
     expect(await emittedKeys({ critique: { type: "teacher", model: "unused" } })).toEqual(
-      keys("Always", "With refinements", "With a language-model critic", "With a teacher"),
+      keys(...refined, "With a language-model critic", "With a teacher"),
     );
+    const expert = { ...withoutRefinements, group: { expert: true } };
+    expect(await emittedKeys(expert)).toEqual(keys("Always", "With expert solutions"));
+    const criticised = {
+      refinement: { count: 0 },
+      group: { initial: "none", critiques: true },
+      algorithm: { objective: "supervised", initialResponses: 2 },
+    } as const;
+    expect(await emittedKeys(criticised)).toEqual(keys("Always", "With critiques", "With a supervised objective"));
   });
 
   it("count what happened", async () => {

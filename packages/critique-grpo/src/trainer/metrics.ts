@@ -1,6 +1,14 @@
 /** The metrics of a training step: their names, their meaning, and how they come from the records. */
 import type { RunConfig } from "../config/schema.js";
-import type { Critique, InitialResponse, Refinement, Response, TrainingGroup } from "../rollout/records.js";
+import type {
+  Critique,
+  ExpertSolution,
+  GroupMember,
+  InitialResponse,
+  Refinement,
+  Response,
+  TrainingGroup,
+} from "../rollout/records.js";
 import type { Stopwatch } from "../rollout/stopwatch.js";
 import { mean, sampleStd } from "../statistics/descriptive.js";
 import type { UpdateStatistics } from "./update-statistics.js";
@@ -13,13 +21,13 @@ export interface StepOutcome {
   readonly update: UpdateStatistics;
   readonly stopwatch: Stopwatch;
   readonly stepSeconds: number;
-  readonly config: Pick<RunConfig, "algorithm" | "critique" | "refinement">;
+  readonly config: Pick<RunConfig, "algorithm" | "critique" | "refinement" | "group">;
   readonly rewardNames: readonly string[];
   /** Tokens generated in the run before this step. */
   readonly generatedBefore: number;
 }
 
-/** Every metric of docs/metrics.md: `kl` where the KL term is on, the families of critique where refining is on. */
+/** Every metric of docs/metrics.md; its sections are the conditions below. */
 export function stepMetrics(outcome: StepOutcome): StepMetrics {
   const { groups, update, config } = outcome;
   return {
@@ -27,9 +35,12 @@ export function stepMetrics(outcome: StepOutcome): StepMetrics {
     ...lengthMetrics(groups),
     ...updateMetrics(update),
     ...(config.algorithm.klCoefficient > 0 ? { kl: update.kl.value } : {}),
-    ...(config.refinement.count > 0 ? { ...critiqueMetrics(groups), ...refinementMetrics(groups, update) } : {}),
+    ...(usesCritiques(config) ? critiqueMetrics(groups) : {}),
     ...(hasLanguageModelCritic(config) ? languageModelMetrics(groups) : {}),
     ...(config.critique.type === "teacher" ? teacherMetrics(groups) : {}),
+    ...(config.refinement.count > 0 ? refinementMetrics(groups, update) : {}),
+    ...(config.group.expert ? expertMetrics(groups, update) : {}),
+    ...(config.algorithm.objective === "supervised" ? targetMetrics(groups, update) : {}),
     ...costMetrics(outcome),
   };
 }
@@ -51,7 +62,7 @@ function promptTokens(groups: readonly TrainingGroup[], config: Pick<RunConfig, 
 
 function rewardMetrics(groups: readonly TrainingGroup[], names: readonly string[]): StepMetrics {
   const initial = groups.flatMap((group) => group.initial);
-  const groupRewards = groups.map((group) => group.members.map((member) => member.response.reward.value));
+  const groupRewards = groups.map((group) => answersOf(group).map(({ reward }) => reward.value));
   return {
     reward: mean(initial.map((response) => response.reward.value)),
     reward_std: mean(groupRewards.map(sampleStd)),
@@ -86,6 +97,7 @@ function updateMetrics(update: UpdateStatistics): StepMetrics {
     grad_norm: update.gradNorm.value,
     lr: update.learningRate,
     skipped_updates: update.skipped,
+    empty_updates: update.empty,
     "clip_ratio/low_mean": update.clippedLow.value,
     "clip_ratio/high_mean": update.clippedHigh.value,
     "sampling/logp_difference": update.logprobDifference.value,
@@ -123,12 +135,13 @@ function languageModelMetrics(groups: readonly TrainingGroup[]): StepMetrics {
 function teacherMetrics(groups: readonly TrainingGroup[]): StepMetrics {
   const critiques = allCritiques(groups);
   const costs = critiques.flatMap(({ cost }) => cost ?? []);
-  const unused = groups.flatMap(({ initial, refinements }) =>
+  const unused = groups.flatMap(({ initial, refinements, members }) =>
     initial.filter(
       ({ index, critique, refinementSkipped }) =>
         critique !== undefined &&
         refinementSkipped === undefined &&
-        !refinements.some(({ refines }) => refines === index),
+        !refinements.some(({ refines }) => refines === index) &&
+        !members.some(({ response }) => response.kind === "critique" && response.judges === index),
     ),
   );
   return {
@@ -153,10 +166,9 @@ function selfCritiques(groups: readonly TrainingGroup[], { critique }: Pick<RunC
 
 function refinementMetrics(groups: readonly TrainingGroup[], update: UpdateStatistics): StepMetrics {
   const refinements = groups.flatMap((group) => group.refinements);
-  const kept = groups.flatMap((group) => group.members).filter(({ response }) => response.kind === "refinement");
+  const kept = groups.flatMap((group) => membersOf(group, "refinement"));
   const ofWrong = groups.flatMap((group) => group.refinements.filter((r) => !isCorrect(group.initial[r.refines]!)));
   const ofRight = groups.flatMap((group) => group.refinements.filter((r) => isCorrect(group.initial[r.refines]!)));
-  const shaped = update.refinementGradient.sum;
   return {
     "refinement/count": refinements.length,
     "refinement/kept": kept.length,
@@ -175,16 +187,48 @@ function refinementMetrics(groups: readonly TrainingGroup[], update: UpdateStati
     "refinement/mean_advantage": mean(kept.map(({ advantage }) => advantage)),
     "refinement/mean_length": mean(refinements.map((refinement) => refinement.tokens.length)),
     "refinement/clipped_ratio": fraction(refinements, isTruncated),
-    "refinement/mean_probability": update.refinementProbability.value,
-    "refinement/shaped_probability": update.shapedProbability.value,
-    "refinement/token_share": update.refinementGradient.count / update.trainedTokens,
-    "refinement/gradient_share": shaped / (shaped + update.initialGradient.sum),
+    ...offPolicyMetrics("refinement", update),
+  };
+}
+
+/** What the update tells of sequences that the policy did not draw as answers to their prompt. */
+function offPolicyMetrics(origin: "refinement" | "expert", update: UpdateStatistics): StepMetrics {
+  const { probability, shapedProbability } = update.byOrigin[origin];
+  return {
+    [`${origin}/mean_probability`]: probability.value,
+    [`${origin}/shaped_probability`]: shapedProbability.value,
+    [`${origin}/token_share`]: update.tokenShare(origin),
+    [`${origin}/gradient_share`]: update.gradientShare(origin),
+  };
+}
+
+function expertMetrics(groups: readonly TrainingGroup[], update: UpdateStatistics): StepMetrics {
+  const solutions = groups.flatMap((group) => membersOf(group, "expert"));
+  return {
+    "expert/accuracy": fraction(solutions, ({ response }) => response.reward.correct),
+    "expert/mean_advantage": mean(solutions.map(({ advantage }) => advantage)),
+    "expert/mean_length": mean(solutions.map(({ response }) => response.tokens.length)),
+    ...offPolicyMetrics("expert", update),
+  };
+}
+
+function targetMetrics(groups: readonly TrainingGroup[], update: UpdateStatistics): StepMetrics {
+  const targets = (kind: MemberKind) => sum(groups.map((group) => membersOf(group, kind).length));
+  return {
+    mean_probability: update.probability,
+    "targets/initial": targets("initial"),
+    "targets/refinement": targets("refinement"),
+    "targets/expert": targets("expert"),
+    "targets/critique": targets("critique"),
+    "targets/skipped_critiques": count(
+      groups.flatMap((group) => group.initial),
+      (response: InitialResponse) => response.critiqueSkipped !== undefined,
+    ),
   };
 }
 
 function costMetrics({ groups, update, stopwatch, stepSeconds, generatedBefore, config }: StepOutcome): StepMetrics {
   const generated = generatedTokens(groups, config);
-  const refining = config.refinement.count > 0;
   return {
     "tokens/generated": generated,
     "tokens/generated_total": generatedBefore + generated,
@@ -195,11 +239,26 @@ function costMetrics({ groups, update, stopwatch, stepSeconds, generatedBefore, 
     "seconds/sample": stopwatch.seconds("sample"),
     "seconds/reward": stopwatch.seconds("reward"),
     "seconds/update": stopwatch.seconds("update"),
-    ...(refining
-      ? { "seconds/critique": stopwatch.seconds("critique"), "seconds/refine": stopwatch.seconds("refine") }
-      : {}),
+    ...(usesCritiques(config) ? { "seconds/critique": stopwatch.seconds("critique") } : {}),
+    ...(config.refinement.count > 0 ? { "seconds/refine": stopwatch.seconds("refine") } : {}),
     ...(config.algorithm.klCoefficient > 0 ? { "seconds/reference": stopwatch.seconds("reference") } : {}),
   };
+}
+
+function usesCritiques({ refinement, group }: StepOutcome["config"]): boolean {
+  return refinement.count > 0 || group.critiques;
+}
+
+type MemberKind = GroupMember["response"]["kind"];
+type MemberOf<K extends MemberKind> = GroupMember & { readonly response: { readonly kind: K } };
+
+function membersOf<K extends MemberKind>(group: TrainingGroup, kind: K): MemberOf<K>[] {
+  return group.members.filter((member): member is MemberOf<K> => member.response.kind === kind);
+}
+
+/** The members that have a reward. */
+function answersOf(group: TrainingGroup): (Response | ExpertSolution)[] {
+  return group.members.flatMap(({ response }) => (response.kind === "critique" ? [] : [response]));
 }
 
 const isCorrect = (response: Response) => response.reward.correct;

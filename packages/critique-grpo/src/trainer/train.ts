@@ -1,4 +1,4 @@
-/** The training loop: sample, verify, critique, refine, select, compare, update, record. */
+/** The training loop: sample, verify, critique, refine, add expert solutions, select, compare, update, record. */
 import type { RunConfig } from "../config/schema.js";
 import type { Question } from "../data/question.js";
 import type { Critic } from "../feedback/critique/critic.js";
@@ -7,6 +7,7 @@ import { createSelfCritic } from "../feedback/critique/policy-critics.js";
 import { createScorer, type WeightedReward } from "../feedback/reward/reward.js";
 import type { Policy, TextCodec } from "../policy/policy.js";
 import { assembleGroup } from "../rollout/assemble.js";
+import { addExpertSolutions } from "../rollout/expert.js";
 import { sampleInitialResponses } from "../rollout/initial.js";
 import { refineResponses } from "../rollout/refine.js";
 import { batchIndices } from "../rollout/seeds.js";
@@ -88,7 +89,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 
       const sampled = await sampleInitialResponses(batch, context);
       const refined = await refineResponses(sampled, context);
-      const groups = refined.map((rollout) => assembleGroup(rollout, config));
+      const rollouts = await addExpertSolutions(refined, context);
+      const groups = rollouts.map((rollout) => assembleGroup(rollout, context));
       const update = await updatePolicy(groups, { config, policy, optimizerSteps, stopwatch });
 
       const stepSeconds = (performance.now() - start) / 1000;

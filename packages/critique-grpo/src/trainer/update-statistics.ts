@@ -4,7 +4,7 @@ import { klEstimate } from "../algorithm/kl.js";
 import { shapeProbability } from "../algorithm/shaping.js";
 import { sequenceLoss, type TokenLossSettings } from "../algorithm/token-loss.js";
 import type { ForwardBackwardResult, OptimizerStepResult, TokenLogprobs } from "../policy/policy.js";
-import type { TrainingSequence } from "../rollout/records.js";
+import type { SequenceOrigin, TrainingSequence } from "../rollout/records.js";
 
 /** A mean that is NaN where nothing was counted. */
 class Mean {
@@ -29,12 +29,31 @@ class Mean {
   }
 }
 
+/** Of the tokens of one kind of sequence. */
+class OriginStatistics {
+  readonly probability = new Mean();
+  /** f(p). */
+  readonly shapedProbability = new Mean();
+  /** |∂L/∂log π|. */
+  readonly gradient = new Mean();
+
+  add(sequence: TrainingSequence, current: TokenLogprobs, settings: TokenLossSettings): void {
+    for (const gradient of sequenceLoss(sequence, current, settings).logprobGradient) {
+      this.gradient.add(Math.abs(gradient));
+    }
+    for (const logprob of current.logprobs) {
+      this.probability.add(Math.exp(logprob));
+      this.shapedProbability.add(shapeProbability(logprob, settings.shaping).value);
+    }
+  }
+}
+
 export interface MiniBatchOutcome {
   readonly result: ForwardBackwardResult<TrainingSequence>;
   readonly step: OptimizerStepResult;
   readonly settings: TokenLossSettings;
   readonly learningRate: number;
-  /** The first mini-batch is computed with the very weights that sampled. */
+  /** The first one is computed with the very weights that sampled. */
   readonly isFirst: boolean;
 }
 
@@ -48,18 +67,29 @@ export class UpdateStatistics {
   /** |log π_θ − log π_old| of on-policy tokens in the first mini-batch: 0 but for rounding. */
   readonly logprobDifference = new Mean();
   maxLogprobDifference = Number.NaN;
-  readonly refinementProbability = new Mean();
-  readonly shapedProbability = new Mean();
-  readonly refinementGradient = new Mean();
-  readonly initialGradient = new Mean();
+  readonly byOrigin: Readonly<Record<SequenceOrigin, OriginStatistics>> = {
+    initial: new OriginStatistics(),
+    refinement: new OriginStatistics(),
+    expert: new OriginStatistics(),
+    critique: new OriginStatistics(),
+  };
   /** Rate of the last optimizer step. */
   learningRate = Number.NaN;
+  /** Mini-batches, those without a step included. */
   optimizerSteps = 0;
+  /** Steps whose gradient was not finite. */
   skipped = 0;
+  /** Mini-batches that had nothing to train on. */
+  empty = 0;
   /** Response tokens, that is those that carry loss. */
   trainedTokens = 0;
   /** Prompt and response tokens of every forward and backward pass, the reference's included. */
   passedTokens = 0;
+
+  addEmpty(miniBatches: number): void {
+    this.empty += miniBatches;
+    this.optimizerSteps += miniBatches;
+  }
 
   add({ result, step, settings, learningRate, isFirst }: MiniBatchOutcome): void {
     this.loss.add(result.loss);
@@ -71,25 +101,29 @@ export class UpdateStatistics {
     for (const { sequence, current } of result.sequences) {
       this.trainedTokens += sequence.response.length;
       for (const entropy of current.entropies) this.entropy.add(entropy);
-      this.#addGradients(sequence, current, settings);
-      if (sequence.isRefinement) this.#addRefinement(current, settings);
-      else this.#addInitial(sequence, current, settings, isFirst);
+      this.byOrigin[sequence.origin].add(sequence, current, settings);
+      if (sequence.origin === "initial") this.#addInitial(sequence, current, settings, isFirst);
       if (sequence.referenceLogprobs === null) continue;
       this.passedTokens += sequence.prompt.length + sequence.response.length;
       this.#addKl(current, sequence.referenceLogprobs);
     }
   }
 
-  #addGradients(sequence: TrainingSequence, current: TokenLogprobs, settings: TokenLossSettings): void {
-    const share = sequence.isRefinement ? this.refinementGradient : this.initialGradient;
-    for (const gradient of sequenceLoss(sequence, current, settings).logprobGradient) share.add(Math.abs(gradient));
+  /** Share of a kind of sequence in Σ |∂L/∂log π| over all trained tokens. */
+  gradientShare(origin: SequenceOrigin): number {
+    const total = Object.values(this.byOrigin).reduce((sum, { gradient }) => sum + gradient.sum, 0);
+    return this.byOrigin[origin].gradient.sum / total;
   }
 
-  #addRefinement(current: TokenLogprobs, settings: TokenLossSettings): void {
-    for (const logprob of current.logprobs) {
-      this.refinementProbability.add(Math.exp(logprob));
-      this.shapedProbability.add(shapeProbability(logprob, settings.shaping).value);
-    }
+  /** … in the number of trained tokens. */
+  tokenShare(origin: SequenceOrigin): number {
+    return this.byOrigin[origin].gradient.count / this.trainedTokens;
+  }
+
+  /** Mean probability of the trained tokens. */
+  get probability(): number {
+    const all = Object.values(this.byOrigin).reduce((sum, { probability }) => sum + probability.sum, 0);
+    return all / this.trainedTokens;
   }
 
   #addInitial(sequence: TrainingSequence, current: TokenLogprobs, settings: TokenLossSettings, isFirst: boolean): void {

@@ -136,10 +136,14 @@ describe("trainingSequences", () => {
     for (const [i, sequence] of sequences.entries()) {
       const group = groups[Math.floor(i / 4)]!;
       const { response, advantage } = group.members[i % 4]!;
-      expect(sequence).toMatchObject({ prompt: group.prompt, advantage, isRefinement: i % 4 === 3 });
+      expect(sequence).toMatchObject({
+        prompt: group.prompt,
+        advantage,
+        origin: i % 4 === 3 ? "refinement" : "initial",
+      });
       // The very array that was sampled: nothing was decoded and tokenised again.
       expect(sequence.response).toBe(response.tokens);
-      expect(sequence.oldLogprobs).toBe(i % 4 === 3 ? null : response.logprobs);
+      expect(sequence.oldLogprobs).toBe(response.kind === "initial" ? response.logprobs : null);
     }
   });
 });

@@ -13,13 +13,13 @@ export type UpdateConfig = Pick<RunConfig, "sampling" | "algorithm" | "optimizer
 export interface UpdateContext {
   readonly config: UpdateConfig;
   readonly policy: Policy;
-  /** Optimizer steps taken before this update, skipped ones included: the position in the schedule. */
+  /** Mini-batches before this update, with a step, a skipped one or none: the position in the schedule. */
   readonly optimizerSteps: number;
   readonly stopwatch: Stopwatch;
 }
 
 /**
- * One optimizer step for each mini-batch of groups. It is not interruptible: an aborted run stops before or after it,
+ * One optimizer step for each mini-batch of groups that has something to train on. It is not interruptible: an aborted run stops before or after it,
  * with weights that belong to a whole step.
  */
 export async function updatePolicy(
@@ -29,13 +29,19 @@ export async function updatePolicy(
   const { config, policy, stopwatch } = context;
   const statistics = new UpdateStatistics();
   const outcomes: Promise<MiniBatchOutcome>[] = [];
-  const miniBatches = splitEvenly(groups, config.miniBatches);
   const allSteps = config.steps * config.miniBatches;
-  for (const [index, miniBatch] of miniBatches.entries()) {
-    const sequences = await withReference(trainingSequences(miniBatch, config), context);
+  const miniBatches = splitEvenly(groups, config.miniBatches).map((part, index) => ({
+    sequences: trainingSequences(part, config),
+    position: context.optimizerSteps + index,
+  }));
+  // Where nothing was right enough to be learned there is no step: AdamW would move the weights by its momentum alone.
+  const filled = miniBatches.filter(({ sequences }) => sequences.length > 0);
+  statistics.addEmpty(miniBatches.length - filled.length);
+  for (const [index, miniBatch] of filled.entries()) {
+    const sequences = await withReference(miniBatch.sequences, context);
     const settings = tokenLossSettings(sequences, config);
-    const learningRate = learningRateAt(config.optimizer, context.optimizerSteps + index, allSteps);
-    const samplingNext = index === miniBatches.length - 1 && context.optimizerSteps + index + 1 < allSteps;
+    const learningRate = learningRateAt(config.optimizer, miniBatch.position, allSteps);
+    const samplingNext = index === filled.length - 1 && context.optimizerSteps + miniBatches.length < allSteps;
     await stopwatch.time("update", async () => {
       const options = { temperature: config.sampling.temperature };
       const result = await policy.forwardBackward(sequences, createTokenLoss(settings), options);
@@ -69,7 +75,7 @@ export function splitEvenly<T>(items: readonly T[], parts: number): T[][] {
 }
 
 /**
- * The sequences of a mini-batch. Every response, refined or not, is trained as an answer to the bare question; the
+ * The sequences of a mini-batch. Every answer, refined or not, is trained as an answer to the bare question; the
  * tokens are those that were sampled. Weights are those of the whole mini-batch, so micro-batches cannot change them.
  */
 export function trainingSequences(
@@ -83,12 +89,12 @@ export function trainingSequences(
     config.sampling.maxTokens,
   );
   return members.map(({ group, member: { response, advantage } }, i) => ({
-    prompt: group.prompt,
+    prompt: response.kind === "critique" ? response.prompt : group.prompt,
     response: response.tokens,
     oldLogprobs: response.kind === "initial" ? response.logprobs : null,
     referenceLogprobs: null,
     advantage,
-    isRefinement: response.kind === "refinement",
+    origin: response.kind,
     weight: weights[i]!,
   }));
 }
@@ -103,7 +109,7 @@ async function withReference(sequences: TrainingSequence[], context: UpdateConte
 }
 
 function tokenLossSettings(sequences: readonly TrainingSequence[], config: UpdateConfig): TokenLossSettings {
-  const { clip, shaping, klCoefficient, entropyCoefficient } = config.algorithm;
+  const { objective, clip, shaping, klCoefficient, entropyCoefficient } = config.algorithm;
   const tokens = sequences.reduce((sum, sequence) => sum + sequence.response.length, 0);
-  return { clip, shaping, klCoefficient, entropyWeight: tokens === 0 ? 0 : entropyCoefficient / tokens };
+  return { objective, clip, shaping, klCoefficient, entropyWeight: tokens === 0 ? 0 : entropyCoefficient / tokens };
 }

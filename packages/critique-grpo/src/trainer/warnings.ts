@@ -34,6 +34,10 @@ export function stepWarnings(groups: readonly TrainingGroup[], update: UpdateSta
     "responses could not be refined",
     initial.map((response) => response.refinementSkipped),
   );
+  report(
+    "critiques could not be trained on",
+    initial.map((response) => response.critiqueSkipped),
+  );
   if (update.skipped > 0) {
     warnings.push(
       `${update.skipped} of ${update.optimizerSteps} optimizer steps were skipped: the gradient was not finite`,
