@@ -14,13 +14,14 @@ const MAX_CONSTANT_MEMORY_SHARE = 1 / 8;
 /** Lanes run on libuv's thread pool, which has four threads. */
 const MAX_LANES = 4;
 
+type Parallelism = NonNullable<SessionOptions["parallelism"]>;
+
 /**
- * The graph of `generationModel` with the weights of a parameter store. How it is executed depends on the model and the
- * machine alone, never on the work: the ways round differently.
- *
- * Up to four cores: several runs side by side ("lanes"), each on one core. More cores: one run on all of them, but only
- * with constant weights, whose products give the same bits however they are divided among threads; products with
- * weights as feeds do not.
+ * The graph of `generationModel` with the weights of a parameter store. However it is executed, a sequence gets the same
+ * bits. Weights that are feeds are multiplied by other kernels than constants, and divided among threads they would
+ * round differently: so the choice between the two depends on the model alone, and with feeds a run has one core.
+ * Products with constants give the same bits on one core and on several: they run side by side ("lanes"), each on one
+ * core, where there are enough sequences, and otherwise one run uses all cores.
  */
 export class GenerationModel {
   readonly config: ModelConfig;
@@ -31,9 +32,13 @@ export class GenerationModel {
   readonly #weights: Readonly<Record<string, Tensor>>;
   readonly #adapterWeights: Readonly<Record<string, Tensor>>;
   readonly #weightKind: WeightKind;
-  readonly #sessionOptions: SessionOptions;
+  /** All products give the same bits however they are divided among threads. */
+  readonly #divisible: boolean;
+  readonly #threads: number;
+  /** Two only where there is memory for two copies of constant weights. */
+  readonly #sessions = new Map<Parallelism, Session>();
   #session: Session | undefined;
-  /** Of the weights that the session has as constants. */
+  /** Of the weights that the sessions have as constants. */
   #fingerprint = "";
   #tables: { readonly positions: number; readonly feeds: Readonly<Record<string, Tensor>> } | undefined;
 
@@ -44,39 +49,47 @@ export class GenerationModel {
   ) {
     this.config = config;
     this.#parameters = parameters;
-    const constant =
-      parameters.parameterCount >= MIN_CONSTANT_PARAMETERS &&
-      parameters.data.byteLength <= totalmem() * MAX_CONSTANT_MEMORY_SHARE;
+    this.#threads = threads;
+    const constant = parameters.parameterCount >= MIN_CONSTANT_PARAMETERS && this.#copiesFit(1);
     this.#weightKind = constant ? "constants" : "feeds";
     // Adapters are feeds in any case: they change with every update, and the constants beside them do not.
-    const pool = constant && adapter === undefined && threads > MAX_LANES;
-    this.maxLanes = pool ? 1 : Math.min(threads, MAX_LANES);
+    this.#divisible = constant && adapter === undefined;
+    this.maxLanes = this.#divisible && threads > MAX_LANES ? 1 : Math.min(threads, MAX_LANES);
     this.#modelBytes = generationModel(config, this.#weightKind, adapter?.config);
     this.#weights = tensorsOf(parameters);
     this.#adapterWeights = adapter === undefined ? {} : tensorsOf(adapter.parameters);
-    this.#sessionOptions = {
-      name: "generation",
-      threads,
-      parallelism: pool ? "pool" : "caller",
-      // The level above prepares layouts for convolutions.
-      graphOptimization: "extended",
-      ...(constant ? { initializers: this.#weights } : {}),
-    };
+  }
+
+  #copiesFit(copies: number): boolean {
+    return copies * this.#parameters.data.byteLength <= totalmem() * MAX_CONSTANT_MEMORY_SHARE;
   }
 
   /**
-   * Makes sure that the next runs use the weights as they are now. Weights that are feeds always are; constants need
-   * another session after a change: all runs bound before are closed then.
-   * @returns whether bound runs are closed.
+   * Makes sure that the next runs use the weights as they are now, and the cores that `lanes` runs side by side leave
+   * each of them. Weights that are feeds always are current; constants need another session after a change.
+   * @returns whether runs that were bound before must be bound again.
    */
-  refresh(): boolean {
+  refresh(lanes: number): boolean {
     const constant = this.#weightKind === "constants";
     const current = constant ? fingerprint(this.#parameters.data) : "";
-    if (this.#session !== undefined && current === this.#fingerprint) return false;
-    this.close();
+    if (current !== this.#fingerprint) this.close();
     this.#fingerprint = current;
-    this.#session = createSession(this.#modelBytes, this.#sessionOptions);
-    return true;
+    const parallelism = this.#divisible && lanes === 1 && this.#threads > 1 ? "pool" : "caller";
+    const previous = this.#session;
+    this.#session = this.#sessions.get(parallelism);
+    if (this.#session === undefined) {
+      if (!this.#copiesFit(2)) this.close();
+      this.#session = createSession(this.#modelBytes, {
+        name: "generation",
+        threads: this.#threads,
+        parallelism,
+        // The level above prepares layouts for convolutions.
+        graphOptimization: "extended",
+        ...(constant ? { initializers: this.#weights } : {}),
+      });
+      this.#sessions.set(parallelism, this.#session);
+    }
+    return this.#session !== previous;
   }
 
   /** Ties a batch of `rows` × `time` tokens to its buffers and to the first `rows` slots of a cache. */
@@ -105,7 +118,8 @@ export class GenerationModel {
   }
 
   close(): void {
-    this.#session?.close();
+    for (const session of this.#sessions.values()) session.close();
+    this.#sessions.clear();
     this.#session = undefined;
   }
 }

@@ -116,6 +116,34 @@ describe("one model", () => {
     }
   });
 
+  test("so it does with constant weights, where few sequences share all cores and many have one each", async () => {
+    const large = parseModelConfig({
+      ...config.original,
+      ...{ vocab_size: 512, hidden_size: 256, intermediate_size: 512, num_hidden_layers: 3 },
+      ...{ num_attention_heads: 4, num_key_value_heads: 2, head_dim: 64, tie_word_embeddings: false },
+    });
+    const weights = initializeParameters(large, 1);
+    expect(weights.parameterCount).toBeGreaterThan(2_000_000);
+    const generator = new Generator(large, weights, { threads: 2 });
+    open.push(generator);
+    const requests = Array.from({ length: 20 }, (_, index) =>
+      request({ prompt: [...Array(1 + index).keys()], maxTokens: 6 + index, seed: index }),
+    );
+    const together = await collect(generator.generate(requests));
+    for (const [start, count] of [
+      [0, 1],
+      [1, 1],
+      [2, 3],
+      [5, 15],
+    ] as const) {
+      const part = await collect(generator.generate(requests.slice(start, start + count)));
+      for (const sequence of part) {
+        const requestIndex = start + sequence.requestIndex;
+        expect({ ...sequence, requestIndex }).toEqual(together[requestIndex]);
+      }
+    }
+  });
+
   test("so it does at the edges of attention's blocks", async () => {
     const long = parseModelConfig({ ...config.original, head_dim: 8, max_position_embeddings: 256 });
     const generator = new Generator(long, initializeParameters(long, 1));

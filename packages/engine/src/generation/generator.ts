@@ -135,7 +135,7 @@ export class Generator {
     this.#model ??= new GenerationModel(config, this.#parameters, { threads: this.#threads, adapter: this.#adapter });
     const laneCount = Math.max(1, Math.min(this.#model.maxLanes, Math.floor(wanted / MIN_ROWS_PER_LANE)));
     const maxActive = Math.ceil(wanted / laneCount);
-    if (this.#model.refresh()) for (const lane of this.#lanes) lane.unbind();
+    if (this.#model.refresh(laneCount)) for (const lane of this.#lanes) lane.unbind();
     const fits = this.#lanes.every((lane) => lane.slots >= maxActive && lane.capacity >= capacity);
     if (!fits || this.#lanes.length < laneCount) {
       for (const lane of this.#lanes) lane.unbind();
