@@ -1,7 +1,7 @@
 /** From the configuration of an engine to a policy. */
-import { loadModel } from "@critique-grpo/engine";
 import type { RunConfig } from "../config/schema.js";
 import { EmbeddedPolicy, modelSource } from "./embedded.js";
+import { loadModel } from "./load-model.js";
 import type { Policy } from "./policy.js";
 import { openTinkerPolicy } from "./tinker-open.js";
 

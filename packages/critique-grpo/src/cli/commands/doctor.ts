@@ -1,7 +1,8 @@
 import { accessSync, constants } from "node:fs";
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
-import { loadModel, type RuntimeInfo, runtimeInfo } from "@critique-grpo/engine";
+import type { RuntimeInfo } from "@critique-grpo/engine";
 import type { Command } from "commander";
+import { loadModel } from "../../policy/load-model.js";
 import { type CliIo, EXIT } from "../io.js";
 import { formatCount } from "../output/format.js";
 import { newCommand } from "./common.js";
@@ -34,7 +35,7 @@ export function doctorCommand(io: CliIo, finish: (code: number) => void): Comman
 }
 
 async function examine(): Promise<Finding[]> {
-  const engine = findEngine();
+  const engine = await findEngine();
   return [
     findNode(),
     {
@@ -83,9 +84,10 @@ function findDirectory(): Finding {
   }
 }
 
-function findEngine(): Finding {
+async function findEngine(): Promise<Finding> {
   let info: RuntimeInfo;
   try {
+    const { runtimeInfo } = await import("@critique-grpo/engine");
     info = runtimeInfo();
   } catch (error) {
     return { name: "engine", outcome: "failed", detail: (error as Error).message };

@@ -1,15 +1,15 @@
 /** The models in memory: those in training, and copies that are only sampled. */
-import {
-  type LanguageModel,
-  type LoadOptions,
-  loadModel,
-  type ModelInfo,
-  type ModelSource,
-  type SampledSequence,
-  type SampleRequest,
-  type TokenLogprobs,
+import type {
+  LanguageModel,
+  LoadOptions,
+  ModelInfo,
+  ModelSource,
+  SampledSequence,
+  SampleRequest,
+  TokenLogprobs,
 } from "@critique-grpo/engine";
 import { BadRequest } from "../../http/errors.js";
+import { loadModel } from "../../policy/load-model.js";
 import { LoadedModel } from "./loaded-model.js";
 
 /** Weights that can be sampled: their name, and where a copy is if no model in memory has them. */
