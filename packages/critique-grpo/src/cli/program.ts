@@ -5,6 +5,7 @@ import { InputError } from "../config/errors.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { evalCommand } from "./commands/eval.js";
 import { exportTensorBoardCommand } from "./commands/export-tensorboard.js";
+import { failuresCommand } from "./commands/failures.js";
 import { presetsCommand } from "./commands/presets.js";
 import { sampleCommand } from "./commands/sample.js";
 import { schemaCommand } from "./commands/schema.js";
@@ -45,6 +46,7 @@ export async function main(argv: readonly string[], io: CliIo = processIo()): Pr
     sftCommand,
     sampleCommand,
     evalCommand,
+    failuresCommand,
     serveCommand,
     verifyCommand,
     exportTensorBoardCommand,

@@ -76,8 +76,19 @@ export async function prepareEvaluation(argument: string, options: TargetOptions
   return prepareConfigured(argument, options);
 }
 
-/** A YAML file, or a run directory, which stands for its configuration and its trained model. */
-async function prepareConfigured(argument: string, options: TargetOptions): Promise<PreparedEvaluation> {
+/** What a YAML file or a run directory stands for: a configuration, and in a run the trained model. */
+export interface LoadedTarget {
+  readonly file: string;
+  readonly isRun: boolean;
+  /** For the configuration: the model and what the command line sets. */
+  readonly overrides: readonly string[];
+}
+
+/** @throws InputError if a run has no model yet, or a model directory is to take the place of a server's model */
+export function loadTarget(
+  argument: string,
+  options: Pick<TargetOptions, "model" | "overrides" | "threads" | "contextLength" | "tokenizer">,
+): LoadedTarget {
   const runFile = join(argument, "config.yaml");
   const isRun = existsSync(runFile);
   const file = isRun ? runFile : argument;
@@ -95,6 +106,11 @@ async function prepareConfigured(argument: string, options: TargetOptions): Prom
     ...(options.tokenizer === undefined ? [] : [`tokenizer.path=${JSON.stringify(resolve(options.tokenizer))}`]),
     ...options.overrides,
   ];
+  return { file, isRun, overrides };
+}
+
+async function prepareConfigured(argument: string, options: TargetOptions): Promise<PreparedEvaluation> {
+  const { file, isRun, overrides } = loadTarget(argument, options);
   const config = withWishes(loadRunConfig({ file, overrides }).config, options);
   const { engine } = config;
   const rewards = await resolveRewards(config.reward, (path) => loadUserModule(path));
@@ -227,7 +243,10 @@ function bareConfig(wishes: TargetOptions): Omit<PolicyConfig, "engine"> {
 }
 
 /** The command line wins over the configuration; benchmarks that it names replace the configuration's questions. */
-function withWishes<C extends Pick<RunConfig, "data" | "evaluation" | "seed">>(config: C, wishes: EvaluationWishes): C {
+export function withWishes<C extends Pick<RunConfig, "data" | "evaluation" | "seed">>(
+  config: C,
+  wishes: EvaluationWishes,
+): C {
   const { files, benchmarks, samples, temperature, topP, maxTokens, greedy, limit } = wishes;
   const named = files !== undefined || benchmarks !== undefined;
   const evaluation = {
@@ -282,7 +301,7 @@ function modelName(engine: RunConfig["engine"]): string | undefined {
 }
 
 /** Of the weights, without reading them: an evaluation that goes on must go on with the same model. */
-function fingerprint(engine: RunConfig["engine"]): { fingerprint?: string } {
+export function fingerprint(engine: RunConfig["engine"]): { fingerprint?: string } {
   if (engine.type === "tinker") return {};
   const { model } = engine;
   if (typeof model !== "string") return { fingerprint: digest(model) };
@@ -308,6 +327,6 @@ export function evaluationName({ target, sets, settings }: PreparedEvaluation): 
   return `${slug}-${digest([target, names, settings])}`;
 }
 
-function digest(value: unknown): string {
+export function digest(value: unknown): string {
   return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 8);
 }

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { InputError } from "../../config/errors.js";
+import type { RunConfig } from "../../config/schema.js";
 
 export function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
@@ -97,4 +98,16 @@ export function readTextFile(path: string): string {
 
 export function newCommand(name: string, summary: string): Command {
   return new Command(name).description(summary).option("--debug", "print the stack of errors");
+}
+
+/** `a,b=FILE`. */
+export function parseBenchmarks(texts: readonly string[]): RunConfig["evaluation"]["benchmarks"] {
+  return texts
+    .flatMap((text) => text.split(","))
+    .map((text) => text.trim())
+    .filter((text) => text !== "")
+    .map((text) => {
+      const separator = text.indexOf("=");
+      return separator < 0 ? text : { name: text.slice(0, separator), file: text.slice(separator + 1) };
+    });
 }

@@ -19,7 +19,7 @@ import {
 import { type CliIo, EXIT } from "../io.js";
 import { describeSummary } from "../output/evaluation.js";
 import { formatCount } from "../output/format.js";
-import { addConfigOptions, collect, newCommand, parseNumber } from "./common.js";
+import { addConfigOptions, collect, newCommand, parseBenchmarks, parseNumber } from "./common.js";
 
 const EXAMPLES = `
 Targets:
@@ -163,18 +163,6 @@ function targetOptions(options: EvalOptions): TargetOptions {
       ...(retries === undefined ? {} : { retries }),
     },
   };
-}
-
-/** `a,b=FILE`. */
-function parseBenchmarks(texts: readonly string[]): NonNullable<TargetOptions["benchmarks"]> {
-  return texts
-    .flatMap((text) => text.split(","))
-    .map((text) => text.trim())
-    .filter((text) => text !== "")
-    .map((text) => {
-      const separator = text.indexOf("=");
-      return separator < 0 ? text : { name: text.slice(0, separator), file: text.slice(separator + 1) };
-    });
 }
 
 async function runRescore(
