@@ -69,7 +69,7 @@ async function runFailures(io: CliIo, argument: string, options: FailuresOptions
   });
   for (const warning of prepared.warnings) io.stderr.write(`warning: ${warning}\n`);
   const { config, codec, questions, score, critics, target, parent } = prepared;
-  const { seed, sampling, refinement, algorithm } = config;
+  const { seed, sampling, refinement, group, algorithm } = config;
   const settings = {
     tries,
     refine,
@@ -86,7 +86,16 @@ async function runFailures(io: CliIo, argument: string, options: FailuresOptions
   try {
     for (const { critic: writer } of critics) await writer.open?.({ policy, codec, runDirectory: path });
     const attempts = await analyseFailures({
-      ...{ config: { seed, sampling, refinement, algorithm }, policy, codec, score, questions, tries, refine, critics },
+      ...{
+        config: { seed, sampling, refinement, group, algorithm },
+        policy,
+        codec,
+        score,
+        questions,
+        tries,
+        refine,
+        critics,
+      },
       ...{ journal, signal },
       onProgress: (stage, done, total) =>
         void io.stderr.write(`${stage}: ${formatCount(done)}/${formatCount(total)} questions\n`),

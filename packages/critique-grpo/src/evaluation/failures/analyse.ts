@@ -2,7 +2,6 @@
  * Persistent failures, as the paper analyses them: which questions has a policy no right response to in k tries, and how
  * many of them does it solve when a critique of its attempt is put before it? By kind of critique.
  */
-import type { RunConfig } from "../../config/schema.js";
 import type { Question } from "../../data/question.js";
 import type { Critic } from "../../feedback/critique/critic.js";
 import type { Scorer } from "../../feedback/reward/reward.js";
@@ -10,7 +9,7 @@ import type { Policy, TextCodec } from "../../policy/policy.js";
 import { sampleInitialResponses } from "../../rollout/initial.js";
 import type { InitialResponse, Refinement } from "../../rollout/records.js";
 import { refineResponses } from "../../rollout/refine.js";
-import type { QuestionRollout, RolloutContext } from "../../rollout/sampling.js";
+import type { QuestionRollout, RolloutConfig, RolloutContext } from "../../rollout/sampling.js";
 import { Stopwatch } from "../../rollout/stopwatch.js";
 
 export interface NamedCritic {
@@ -37,7 +36,7 @@ export interface AttemptJournal {
 }
 
 export interface FailureOptions {
-  readonly config: Pick<RunConfig, "seed" | "sampling" | "refinement" | "algorithm">;
+  readonly config: RolloutConfig;
   readonly policy: Policy;
   readonly codec: TextCodec;
   readonly score: Scorer;
@@ -77,7 +76,7 @@ export async function analyseFailures(options: FailureOptions): Promise<Attempt[
     const work = (batch: readonly Question[]) => {
       const rollouts = batch.map(({ id }): QuestionRollout => {
         const { question, prompt, initial } = triesOf.get(id)!;
-        return { question, prompt, occurrence: 0, initial: initial.slice(0, refine), refinements: [] };
+        return { question, prompt, occurrence: 0, initial: initial.slice(0, refine), refinements: [], expert: null };
       });
       return refineResponses(rollouts, context(options, refine, BASE_STEP, critic));
     };
@@ -96,7 +95,9 @@ function context(options: FailureOptions, responses: number, step: number, criti
   // Every try that is to be refined is, so that the rates are of all of them.
   const refinement = { ...config.refinement, count: Math.max(1, config.refinement.count), stopWhenFound: false };
   const stopwatch = new Stopwatch();
-  return { config: { ...config, algorithm, refinement }, policy, codec, score, critic, step, stopwatch, signal };
+  // What a run trains on is no matter here.
+  const group = { ...config.group, critiques: false };
+  return { config: { ...config, algorithm, refinement, group }, policy, codec, score, critic, step, stopwatch, signal };
 }
 
 /** One stage over the questions, batch by batch, without those that the journal holds. */
