@@ -53,6 +53,7 @@ const cases: readonly Case[] = [
     aggregation: "token-mean",
     settings: {
       objective: "policy-gradient",
+      importanceCap: null,
       clip: { low: 0.2, high: 0.28 },
       shaping: { type: "none" },
       klCoefficient: 0.05,
@@ -72,6 +73,7 @@ const cases: readonly Case[] = [
     aggregation: "constant-length",
     settings: {
       objective: "policy-gradient",
+      importanceCap: null,
       clip: null,
       shaping: { type: "ratio", gamma: 0.1 },
       klCoefficient: 0,
@@ -91,6 +93,7 @@ const cases: readonly Case[] = [
     aggregation: "seq-mean-token-mean",
     settings: {
       objective: "policy-gradient",
+      importanceCap: null,
       clip: null,
       shaping: { type: "sqrt" },
       klCoefficient: 0,
@@ -145,6 +148,7 @@ describe("a mini-batch", () => {
           prompt: [0],
           response,
           oldLogprobs: shift && Float32Array.from(shift, (by, t) => current[i]!.logprobs[t]! - by),
+          samplingLogprobs: null,
           referenceLogprobs: ofReference[i]!.logprobs,
           advantage,
           origin,

@@ -83,6 +83,7 @@ describe("ratioObjective", () => {
 
 const settings: TokenLossSettings = {
   objective: "policy-gradient",
+  importanceCap: null,
   clip: null,
   shaping: { type: "ratio", gamma: 0.1 },
   klCoefficient: 0,
@@ -94,6 +95,7 @@ function sequence(overrides: Partial<TrainingSequence> = {}): TrainingSequence {
     prompt: [1],
     response: [2, 3],
     oldLogprobs: Float32Array.of(-1, -2),
+    samplingLogprobs: null,
     referenceLogprobs: null,
     advantage: 0.5,
     origin: "initial",
@@ -121,6 +123,18 @@ describe("sequenceLoss", () => {
     // γp/(p+γ)² at p = 0.1 and 0.3
     expect(logprobGradient[0]).toBeCloseTo(-0.0875 * 0.25, 7);
     expect(logprobGradient[1]).toBeCloseTo((-0.0875 * 0.03) / 0.16, 7);
+  });
+
+  it("weighs a refinement's tokens by min(π/μ, cap), a constant to the gradient", () => {
+    const refinement = sequence({ origin: "refinement", oldLogprobs: null, advantage: 1, weight: 1 });
+    const sampled = Float32Array.from([0.8, 0.05], Math.log);
+    const now = current(Math.log(0.1), Math.log(0.3));
+    const weighed = { ...settings, importanceCap: 2 };
+    const { loss, logprobGradient } = sequenceLoss({ ...refinement, samplingLogprobs: sampled }, now, weighed);
+    // π/μ = 0.125 and 6, the latter capped at 2; f = 0.5 and 0.75, f'·p = 0.25 and 0.1875.
+    expect(loss).toBeCloseTo(-(0.125 * 0.5 + 2 * 0.75), 6);
+    expect([...logprobGradient]).toEqual([expect.closeTo(-0.125 * 0.25, 6), expect.closeTo(-2 * 0.1875, 6)]);
+    expect(() => sequenceLoss(refinement, now, weighed)).toThrow("sampling logprobs");
   });
 
   it("has the gradient of its loss, for every combination of terms", () => {

@@ -5,6 +5,7 @@
 import type { ServerLoss, TokenLogprobs, TokenLoss, TokenLossResult } from "../policy/policy.js";
 import type { TrainingSequence } from "../rollout/records.js";
 import { type ClipBounds, ratioObjective } from "./clipping.js";
+import { importanceWeight } from "./guards.js";
 import { klEstimate } from "./kl.js";
 import { type Shaping, shapeProbability } from "./shaping.js";
 
@@ -16,6 +17,8 @@ export interface TokenLossSettings {
   /** null = plain ratio. */
   readonly clip: ClipBounds | null;
   readonly shaping: Shaping;
+  /** Cap of the importance weight of refinements; null = no weight. */
+  readonly importanceCap: number | null;
   readonly klCoefficient: number;
   /** Entropy coefficient over the number of tokens in the mini-batch. */
   readonly entropyWeight: number;
@@ -23,8 +26,8 @@ export interface TokenLossSettings {
 
 /**
  * L = −Σ_t w · J_t + klCoefficient · Σ_t w · KL_t − entropyWeight · Σ_t H_t, where w is the sequence's weight. J is A · r
- * (clipped) for initial responses, A · f(p) of the current policy for refinements and expert solutions; log p for every
- * target of the supervised objective.
+ * (clipped) for initial responses, A · f(p) of the current policy for refinements and expert solutions, times the
+ * importance weight, which is a constant to the gradient; log p for every target of the supervised objective.
  */
 export function createTokenLoss(settings: TokenLossSettings): TokenLoss<TrainingSequence> {
   const loss = (sequence: TrainingSequence, current: TokenLogprobs) => sequenceLoss(sequence, current, settings);
@@ -41,7 +44,7 @@ function serverLoss(sequence: TrainingSequence, settings: TokenLossSettings): Se
   return { kind: "ratio", oldLogprobs, advantage: advantage * weight, clip };
 }
 
-/** @throws Error if an on-policy sequence has no old logprobs, or KL is on without reference logprobs. */
+/** @throws Error if a sequence lacks logprobs that its loss needs: old ones on-policy, sampling ones, reference ones. */
 export function sequenceLoss(
   sequence: TrainingSequence,
   current: TokenLogprobs,
@@ -79,17 +82,20 @@ interface TokenObjective {
 }
 
 function tokenObjective(
-  { response, origin, oldLogprobs, advantage }: TrainingSequence,
-  { objective, clip, shaping }: TokenLossSettings,
+  { response, origin, oldLogprobs, samplingLogprobs, advantage }: TrainingSequence,
+  { objective, clip, shaping, importanceCap }: TokenLossSettings,
 ): (logprob: number, t: number) => TokenObjective {
   if (objective === "supervised") return (logprob) => ({ value: logprob, gradient: 1 });
   if (origin === "initial") {
     requireLength("old logprobs", oldLogprobs, response.length);
     return (logprob, t) => ratioObjective(logprob, oldLogprobs![t]!, advantage, clip);
   }
-  return (logprob) => {
+  if (importanceCap !== null) requireLength("sampling logprobs", samplingLogprobs, response.length);
+  return (logprob, t) => {
     const shaped = shapeProbability(logprob, shaping);
-    return { value: advantage * shaped.value, gradient: advantage * shaped.gradient };
+    const scale =
+      importanceCap === null ? advantage : advantage * importanceWeight(logprob, samplingLogprobs![t]!, importanceCap);
+    return { value: scale * shaped.value, gradient: scale * shaped.gradient };
   };
 }
 

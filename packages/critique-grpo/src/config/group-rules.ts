@@ -10,7 +10,11 @@ const problem = (path: Key, message: string): ConfigProblem => ({ path, message 
 /** Every problem with what a group is made of and what is done with it. */
 export function checkGroup(config: RunConfig): ConfigProblem[] {
   const { objective } = config.algorithm;
-  return [...checkMembers(config), ...(objective === "supervised" ? checkSupervised(config) : checkCompared(config))];
+  return [
+    ...checkMembers(config),
+    ...checkGuards(config),
+    ...(objective === "supervised" ? checkSupervised(config) : checkCompared(config)),
+  ];
 }
 
 /** What holds for both objectives. */
@@ -40,6 +44,41 @@ function checkMembers({ algorithm, refinement, group, critique }: RunConfig): Co
   }
   const template = group.critiqueTemplate === undefined ? null : critiqueTargetTemplateProblem(group.critiqueTemplate);
   if (template !== null) problems.push(problem(["group", "critiqueTemplate"], template));
+  return problems;
+}
+
+/** A guard that has nothing to guard is a mistake. */
+function checkGuards({ algorithm, refinement, group }: RunConfig): ConfigProblem[] {
+  const { maxGradientShare, importanceCap, annealing } = algorithm.offPolicy;
+  const guards = Object.entries({ maxGradientShare, importanceCap, annealing }).filter(([, value]) => value !== null);
+  const at = (key: string) => ["algorithm", "offPolicy", key];
+  if (algorithm.objective === "supervised") {
+    return guards.map(([key]) =>
+      problem(at(key), "is set, but algorithm.objective supervised has no off-policy term; set it to null"),
+    );
+  }
+  if (refinement.count === 0 && !group.expert) {
+    return guards.map(([key]) =>
+      problem(at(key), "is set, but there are neither refinements nor expert solutions to guard; set it to null"),
+    );
+  }
+  const problems: ConfigProblem[] = [];
+  if (maxGradientShare !== null && group.initial === "none") {
+    problems.push(
+      problem(
+        at("maxGradientShare"),
+        `is ${maxGradientShare}, but group.initial is none: the share of off-policy tokens is always 1; set it to null`,
+      ),
+    );
+  }
+  if (importanceCap !== null && group.expert) {
+    problems.push(
+      problem(
+        at("importanceCap"),
+        `is ${importanceCap}, but group.expert is true and no sampler knows the probability of a reference solution; set it to null or group.expert to false`,
+      ),
+    );
+  }
   return problems;
 }
 

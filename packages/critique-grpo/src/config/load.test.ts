@@ -202,6 +202,16 @@ describe("rules between keys", () => {
     ["preset: critique-grpo\ngroup: { critiques: true }\n", "a critique has no reward to take a policy gradient of"],
     ["preset: raft\ngroup: { critiques: true }\n", "group.critiques: is true, but critique.type is none"],
     ["preset: critique-grpo\ngroup: { critiqueTemplate: '{question}' }\n", "group.critiqueTemplate: lacks {response}"],
+    [
+      "preset: grpo\nalgorithm: { offPolicy: { importanceCap: 2 } }\n",
+      "neither refinements nor expert solutions to guard",
+    ],
+    ["preset: raft\nalgorithm: { offPolicy: { annealing: { steps: 5 } } }\n", "has no off-policy term"],
+    ["preset: luffy\nalgorithm: { offPolicy: { importanceCap: 2 } }\n", "no sampler knows the probability"],
+    [
+      "preset: critique-grpo-refinements-only\nalgorithm: { offPolicy: { maxGradientShare: 0.1 } }\n",
+      "the share of off-policy tokens is always 1",
+    ],
     ["evaluation: { every: 5 }\n", "evaluation.files names no held-out questions"],
     ["optimizer: { warmupSteps: 6 }\n", "is 6, but the run has only 6 optimizer steps"],
     ["evaluation: { samples: 4, temperature: 0 }\n", "all samples are the same"],

@@ -241,6 +241,34 @@ export const shapingSchema = z.discriminatedUnion("type", [
     .describe("f = p^exponent"),
 ]);
 
+export const offPolicySchema = z.strictObject({
+  maxGradientShare: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .nullable()
+    .default(null)
+    .describe(
+      "Cap on the share of off-policy tokens in Σ |∂L/∂log π| of a mini-batch; measured by one more forward pass. null = none",
+    ),
+  importanceCap: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(null)
+    .describe(
+      "Each token of a refinement counts min(π(token | question) / its sampling probability after the refinement prompt, this); null = 1",
+    ),
+  annealing: z
+    .strictObject({
+      finalWeight: z.number().min(0).max(1).default(0).describe("Weight at the end; it starts at 1"),
+      steps: z.int().min(1).describe("Training steps from the start until the weight is `finalWeight`"),
+    })
+    .nullable()
+    .default(null)
+    .describe("The weight of off-policy sequences falls linearly over the run; null = stays 1"),
+});
+
 export const algorithmSchema = z.strictObject({
   objective: z
     .enum(["policy-gradient", "supervised"])
@@ -269,6 +297,9 @@ export const algorithmSchema = z.strictObject({
   shaping: shapingSchema
     .default({ type: "ratio", gamma: 0.1 })
     .describe("f(p) of the tokens of refinements and reference solutions"),
+  offPolicy: offPolicySchema
+    .prefault({})
+    .describe("Guards against collapse by refinements and reference solutions; all off by default"),
   aggregation: z
     .enum(["constant-length", "token-mean", "seq-mean-token-sum", "seq-mean-token-mean"])
     .default("constant-length")

@@ -128,6 +128,8 @@ export interface TrainingSequence {
   readonly response: readonly number[];
   /** log π_old of an initial response, else null: the method has no old-policy denominator there. */
   readonly oldLogprobs: Float32Array | null;
+  /** log μ of a refinement's tokens after its own prompt, else null: for the importance weight. */
+  readonly samplingLogprobs: Float32Array | null;
   /** log π_ref, where a KL term is on. */
   readonly referenceLogprobs: Float32Array | null;
   readonly advantage: number;

@@ -2,32 +2,34 @@
  * What each preset trains on and the loss it gives, against formulas that are written out here: the equations of the
  * papers that docs/algorithm.md names.
  */
-import { describe, expect, it } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
 import { merge } from "../config/merge.js";
 import { type PresetName, presets } from "../config/presets.js";
 import { type RunConfig, type RunConfigInput, runSchema } from "../config/schema.js";
 import type { Question } from "../data/question.js";
 import { createProgramCritic } from "../feedback/critique/program.js";
-import { createScorer } from "../feedback/reward/reward.js";
+import { createScorer, type WeightedReward } from "../feedback/reward/reward.js";
 import type { InitialResponse, Refinement, TrainingGroup } from "../rollout/records.js";
 import { Stopwatch } from "../rollout/stopwatch.js";
+import type { RunEvent } from "../run/events.js";
 import { collectGroups } from "../testing/collect-groups.js";
-import {
-  COPY_TEMPLATE,
-  copyCodec,
-  copyConfig,
-  copyCritique,
-  copyPolicy,
-  copyQuestions,
-  type copyRewards,
-} from "../testing/copy-task.js";
+import { COPY_TEMPLATE, copyCodec, copyConfig, copyCritique, copyPolicy, copyQuestions } from "../testing/copy-task.js";
 import type { TabularPolicy } from "../testing/tabular-policy.js";
+import { train } from "./train.js";
 import { updatePolicy } from "./update.js";
 
 const MAX_TOKENS = 4;
 const GAMMA = 0.1;
 
 const questions: readonly Question[] = copyQuestions.map((question) => ({ ...question, solution: question.gold }));
+
+/** Right as soon as the first token is: the task's own reward would call every response of several tokens wrong. */
+const rewards: readonly WeightedReward[] = [
+  { name: "starts right", score: ({ question, text }) => (text.startsWith(question.gold) ? 1 : 0) },
+];
 
 /** The preset on the copy task, without the entropy bonus: formulas below are those of the policy term. */
 function configure(preset: PresetName): RunConfig {
@@ -56,14 +58,10 @@ async function collect(preset: PresetName): Promise<Collected> {
   const policy = copyPolicy();
   // The words of simple critics are not in the task's alphabet; here who writes them does not matter.
   const critic = createProgramCritic(copyCritique);
-  const score = createScorer([{ name: "starts right", score: startsRight }], 0.5);
+  const score = createScorer(rewards, 0.5);
   const context = { config, policy, codec: copyCodec, score, critic, step: 0, stopwatch: new Stopwatch() };
   return { config, policy, groups: await collectGroups(questions, context) };
 }
-
-/** Longer responses than the task's own reward would call right. */
-const startsRight: (typeof copyRewards)[number]["score"] = ({ question, text }) =>
-  text.startsWith(question.gold) ? 1 : 0;
 
 /** The loss of the preset's one mini-batch, with the weights that sampled. */
 async function lossOf({ config, groups, policy }: Collected): Promise<number> {
@@ -219,5 +217,60 @@ describe("supervised baselines", () => {
   it("sft samples nothing", async () => {
     const { policy } = await collect("sft");
     expect(policy.requests).toEqual([]);
+  });
+});
+
+describe("every preset in train()", () => {
+  const scratch = mkdtempSync(join(tmpdir(), "critique-grpo-baselines-"));
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+  const everyGuard = { maxGradientShare: 0.2, importanceCap: 2, annealing: { steps: 3 } };
+  const guarded = (config: RunConfig): RunConfig => ({
+    ...config,
+    algorithm: { ...config.algorithm, offPolicy: { ...everyGuard, annealing: { steps: 3, finalWeight: 0 } } },
+  });
+  const runs: [string, RunConfig][] = [
+    ...(Object.keys(presets) as PresetName[]).map((name): [string, RunConfig] => [name, configure(name)]),
+    ["critique-grpo with every guard", guarded(configure("critique-grpo"))],
+  ];
+
+  it.each(runs)("%s: a run that was stopped goes on to the same weights, bit for bit", async (name, preset) => {
+    const config: RunConfig = { ...preset, steps: 3, miniBatches: 4, checkpoint: { every: 0, keep: 1 } };
+    const task = {
+      config,
+      codec: copyCodec,
+      questions,
+      rewards,
+      critic: createProgramCritic(copyCritique),
+    };
+    const [whole, stopped, resumed] = [copyPolicy(), copyPolicy(), copyPolicy()];
+    const { metrics } = await train({ ...task, policy: whole });
+    expect(whole.logits).not.toEqual(copyPolicy().logits);
+
+    const runDirectory = join(scratch, name);
+    const abort = new AbortController();
+    const sink = (event: RunEvent) => (event.type === "step-finished" && event.step === 2 ? abort.abort() : undefined);
+    await train({ ...task, policy: stopped, runDirectory, sinks: [sink], signal: abort.signal });
+    const result = await train({ ...task, policy: resumed, runDirectory, resume: true });
+    expect(resumed.logits).toEqual(whole.logits);
+    const timeless = (values: object) => Object.entries(values).filter(([key]) => !key.startsWith("seconds/"));
+    expect(timeless(result.metrics!)).toEqual(timeless(metrics!));
+  });
+
+  it("takes no step where there is nothing to learn from, and counts that", async () => {
+    const never = [{ name: "never", score: () => 0 }];
+    const policy = copyPolicy();
+    const task = { codec: copyCodec, questions, rewards: never, critic: null };
+    const config: RunConfig = { ...configure("raft"), steps: 2, miniBatches: 2 };
+    const { metrics } = await train({ ...task, config, policy });
+    expect(policy.logits).toEqual(copyPolicy().logits);
+    expect(metrics).toMatchObject({ empty_updates: 2, "targets/initial": 0, loss: Number.NaN });
+  });
+
+  it.each([
+    ["a question without a reference solution", [{ ...questions[0]!, solution: "" }], "a (none)"],
+    ["a reference solution that does not fit", [{ ...questions[0]!, solution: "1".repeat(64) }], "a (66 tokens with"],
+  ])("refuses %s before anything is sampled", async (_, wrong, message) => {
+    const task = { codec: copyCodec, questions: wrong, rewards, critic: null };
+    await expect(train({ ...task, config: configure("luffy"), policy: copyPolicy() })).rejects.toThrow(message);
   });
 });

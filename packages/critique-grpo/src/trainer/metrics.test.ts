@@ -51,6 +51,10 @@ describe("step metrics", () => {
     expect(await emittedKeys({ critique: { type: "teacher", model: "unused" } })).toEqual(
       keys(...refined, "With a language-model critic", "With a teacher"),
     );
+    const offPolicy = { maxGradientShare: 0.1, importanceCap: 2, annealing: { steps: 3 } };
+    expect(await emittedKeys({ algorithm: { initialResponses: 3, offPolicy } })).toEqual(
+      keys(...refined, "With guards"),
+    );
     const expert = { ...withoutRefinements, group: { expert: true } };
     expect(await emittedKeys(expert)).toEqual(keys("Always", "With expert solutions"));
     const criticised = {

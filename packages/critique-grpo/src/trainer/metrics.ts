@@ -40,6 +40,7 @@ export function stepMetrics(outcome: StepOutcome): StepMetrics {
     ...(config.critique.type === "teacher" ? teacherMetrics(groups) : {}),
     ...(config.refinement.count > 0 ? refinementMetrics(groups, update) : {}),
     ...(config.group.expert ? expertMetrics(groups, update) : {}),
+    ...guardMetrics(update, config),
     ...(config.algorithm.objective === "supervised" ? targetMetrics(groups, update) : {}),
     ...costMetrics(outcome),
   };
@@ -209,6 +210,20 @@ function expertMetrics(groups: readonly TrainingGroup[], update: UpdateStatistic
     "expert/mean_advantage": mean(solutions.map(({ advantage }) => advantage)),
     "expert/mean_length": mean(solutions.map(({ response }) => response.tokens.length)),
     ...offPolicyMetrics("expert", update),
+  };
+}
+
+function guardMetrics(update: UpdateStatistics, { algorithm }: Pick<RunConfig, "algorithm">): StepMetrics {
+  const { maxGradientShare, importanceCap, annealing } = algorithm.offPolicy;
+  return {
+    ...(maxGradientShare === null ? {} : { "off_policy/share_scale": update.shareScale.value }),
+    ...(importanceCap === null
+      ? {}
+      : {
+          "off_policy/importance_weight": update.importance.value,
+          "off_policy/importance_capped": update.importanceCapped.value,
+        }),
+    ...(annealing === null ? {} : { "off_policy/annealing": update.annealing.value }),
   };
 }
 

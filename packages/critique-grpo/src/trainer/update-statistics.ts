@@ -1,5 +1,6 @@
 /** What an update tells about itself: sums over the tokens of all mini-batches of a step. */
 import { ratioObjective } from "../algorithm/clipping.js";
+import { importanceWeight } from "../algorithm/guards.js";
 import { klEstimate } from "../algorithm/kl.js";
 import { shapeProbability } from "../algorithm/shaping.js";
 import { sequenceLoss, type TokenLossSettings } from "../algorithm/token-loss.js";
@@ -48,10 +49,21 @@ class OriginStatistics {
   }
 }
 
+/** What the guards did to a mini-batch. */
+export interface GuardOutcome {
+  /** Weight of off-policy sequences by annealing. */
+  readonly annealing: number;
+  /** … by the cap on their share of the gradient, beside it. */
+  readonly shareScale: number;
+  /** Tokens of the forward pass that measured the share. */
+  readonly measuredTokens: number;
+}
+
 export interface MiniBatchOutcome {
   readonly result: ForwardBackwardResult<TrainingSequence>;
   readonly step: OptimizerStepResult;
   readonly settings: TokenLossSettings;
+  readonly guards: GuardOutcome;
   readonly learningRate: number;
   /** The first one is computed with the very weights that sampled. */
   readonly isFirst: boolean;
@@ -73,6 +85,11 @@ export class UpdateStatistics {
     expert: new OriginStatistics(),
     critique: new OriginStatistics(),
   };
+  readonly annealing = new Mean();
+  readonly shareScale = new Mean();
+  readonly importance = new Mean();
+  /** 1 where the importance weight is at its cap. */
+  readonly importanceCapped = new Mean();
   /** Rate of the last optimizer step. */
   learningRate = Number.NaN;
   /** Mini-batches, those without a step included. */
@@ -83,7 +100,7 @@ export class UpdateStatistics {
   empty = 0;
   /** Response tokens, that is those that carry loss. */
   trainedTokens = 0;
-  /** Prompt and response tokens of every forward and backward pass, the reference's included. */
+  /** Prompt and response tokens of every forward and backward pass, the reference's and the share's measurement included. */
   passedTokens = 0;
 
   addEmpty(miniBatches: number): void {
@@ -91,18 +108,23 @@ export class UpdateStatistics {
     this.optimizerSteps += miniBatches;
   }
 
-  add({ result, step, settings, learningRate, isFirst }: MiniBatchOutcome): void {
+  add({ result, step, settings, guards, learningRate, isFirst }: MiniBatchOutcome): void {
     this.loss.add(result.loss);
     this.gradNorm.add(step.gradNorm);
     this.learningRate = learningRate;
     this.optimizerSteps++;
-    this.passedTokens += result.tokens;
+    this.passedTokens += result.tokens + guards.measuredTokens;
+    this.annealing.add(guards.annealing);
+    this.shareScale.add(guards.shareScale);
     if (step.skipped) this.skipped++;
     for (const { sequence, current } of result.sequences) {
       this.trainedTokens += sequence.response.length;
       for (const entropy of current.entropies) this.entropy.add(entropy);
       this.byOrigin[sequence.origin].add(sequence, current, settings);
       if (sequence.origin === "initial") this.#addInitial(sequence, current, settings, isFirst);
+      if (settings.importanceCap !== null && sequence.samplingLogprobs !== null) {
+        this.#addImportance(current, sequence.samplingLogprobs, settings.importanceCap);
+      }
       if (sequence.referenceLogprobs === null) continue;
       this.passedTokens += sequence.prompt.length + sequence.response.length;
       this.#addKl(current, sequence.referenceLogprobs);
@@ -140,6 +162,14 @@ export class UpdateStatistics {
       this.maxLogprobDifference = Number.isNaN(this.maxLogprobDifference)
         ? difference
         : Math.max(this.maxLogprobDifference, difference);
+    }
+  }
+
+  #addImportance(current: TokenLogprobs, sampling: Float32Array, cap: number): void {
+    for (let t = 0; t < sampling.length; t++) {
+      const weight = importanceWeight(current.logprobs[t]!, sampling[t]!, cap);
+      this.importance.add(weight);
+      this.importanceCapped.add(weight === cap ? 1 : 0);
     }
   }
 

@@ -1,12 +1,13 @@
 /** From training groups to optimizer steps. */
 import { sequenceWeights } from "../algorithm/aggregation.js";
+import { annealedWeight, shareScale } from "../algorithm/guards.js";
 import { learningRateAt } from "../algorithm/schedule.js";
-import { createTokenLoss, type TokenLossSettings } from "../algorithm/token-loss.js";
+import { createTokenLoss, sequenceLoss, type TokenLossSettings } from "../algorithm/token-loss.js";
 import type { RunConfig } from "../config/schema.js";
 import type { Policy } from "../policy/policy.js";
 import type { TrainingGroup, TrainingSequence } from "../rollout/records.js";
 import type { Stopwatch } from "../rollout/stopwatch.js";
-import { type MiniBatchOutcome, UpdateStatistics } from "./update-statistics.js";
+import { type GuardOutcome, type MiniBatchOutcome, UpdateStatistics } from "./update-statistics.js";
 
 export type UpdateConfig = Pick<RunConfig, "sampling" | "algorithm" | "optimizer" | "steps" | "miniBatches">;
 
@@ -38,8 +39,9 @@ export async function updatePolicy(
   const filled = miniBatches.filter(({ sequences }) => sequences.length > 0);
   statistics.addEmpty(miniBatches.length - filled.length);
   for (const [index, miniBatch] of filled.entries()) {
-    const sequences = await withReference(miniBatch.sequences, context);
-    const settings = tokenLossSettings(sequences, config);
+    const referenced = await withReference(miniBatch.sequences, context);
+    const settings = tokenLossSettings(referenced, config);
+    const { sequences, guards } = await withGuards(referenced, settings, miniBatch.position, context);
     const learningRate = learningRateAt(config.optimizer, miniBatch.position, allSteps);
     const samplingNext = index === filled.length - 1 && context.optimizerSteps + miniBatches.length < allSteps;
     await stopwatch.time("update", async () => {
@@ -49,7 +51,7 @@ export async function updatePolicy(
       const parameters = { learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm };
       const outcome = policy
         .optimizerStep(parameters, { samplingNext })
-        .then((step) => ({ result, step, settings, learningRate, isFirst: index === 0 }));
+        .then((step) => ({ result, step, settings, guards, learningRate, isFirst: index === 0 }));
       outcomes.push(outcome);
       // Its failure shows below; until then it is not an unhandled one.
       outcome.catch(() => {});
@@ -92,6 +94,7 @@ export function trainingSequences(
     prompt: response.kind === "critique" ? response.prompt : group.prompt,
     response: response.tokens,
     oldLogprobs: response.kind === "initial" ? response.logprobs : null,
+    samplingLogprobs: response.kind === "refinement" ? response.logprobs : null,
     referenceLogprobs: null,
     advantage,
     origin: response.kind,
@@ -108,8 +111,49 @@ async function withReference(sequences: TrainingSequence[], context: UpdateConte
   return sequences.map((sequence, i) => ({ ...sequence, referenceLogprobs: reference[i]!.logprobs }));
 }
 
+/**
+ * Off-policy sequences with their weights lowered as `algorithm.offPolicy` says. The share is measured on the whole
+ * mini-batch with the weights that its step starts from: micro-batches cannot change it.
+ */
+async function withGuards(
+  sequences: TrainingSequence[],
+  settings: TokenLossSettings,
+  position: number,
+  { config, policy, stopwatch }: UpdateContext,
+): Promise<{ sequences: TrainingSequence[]; guards: GuardOutcome }> {
+  const { annealing, maxGradientShare } = config.algorithm.offPolicy;
+  const weight = annealing === null ? 1 : annealedWeight(annealing, position / config.miniBatches);
+  const annealed = weight === 1 ? sequences : scaleOffPolicy(sequences, weight);
+  if (maxGradientShare === null)
+    return { sequences: annealed, guards: { annealing: weight, shareScale: 1, measuredTokens: 0 } };
+  const current = await stopwatch.time("update", () =>
+    policy.logprobs(annealed, { temperature: config.sampling.temperature }),
+  );
+  const gradients = { onPolicy: 0, offPolicy: 0 };
+  for (const [i, sequence] of annealed.entries()) {
+    const part = sequence.origin === "initial" ? "onPolicy" : "offPolicy";
+    for (const gradient of sequenceLoss(sequence, current[i]!, settings).logprobGradient) {
+      gradients[part] += Math.abs(gradient);
+    }
+  }
+  const scale = shareScale(gradients.onPolicy, gradients.offPolicy, maxGradientShare);
+  const measuredTokens = annealed.reduce((sum, { prompt, response }) => sum + prompt.length + response.length, 0);
+  return {
+    sequences: scale === 1 ? annealed : scaleOffPolicy(annealed, scale),
+    guards: { annealing: weight, shareScale: scale, measuredTokens },
+  };
+}
+
+function scaleOffPolicy(sequences: readonly TrainingSequence[], factor: number): TrainingSequence[] {
+  return sequences.map((sequence) =>
+    sequence.origin === "initial" ? sequence : { ...sequence, weight: sequence.weight * factor },
+  );
+}
+
 function tokenLossSettings(sequences: readonly TrainingSequence[], config: UpdateConfig): TokenLossSettings {
-  const { objective, clip, shaping, klCoefficient, entropyCoefficient } = config.algorithm;
+  const { objective, clip, shaping, offPolicy, klCoefficient, entropyCoefficient } = config.algorithm;
+  const { importanceCap } = offPolicy;
   const tokens = sequences.reduce((sum, sequence) => sum + sequence.response.length, 0);
-  return { objective, clip, shaping, klCoefficient, entropyWeight: tokens === 0 ? 0 : entropyCoefficient / tokens };
+  const entropyWeight = tokens === 0 ? 0 : entropyCoefficient / tokens;
+  return { objective, clip, shaping, importanceCap, klCoefficient, entropyWeight };
 }
