@@ -8,6 +8,7 @@
 #   npm run conformance -- tinker-wire       our wire format against the official tinker SDK's
 #   npm run conformance -- tinker-sdk        the official tinker SDK trains on `critique-grpo serve`
 #   npm run conformance -- skyrl             our Tinker client against a real SkyRL server (minutes)
+#   npm run conformance -- teacher           a run whose teacher is `transformers serve`
 #   npm run conformance -- all
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -27,14 +28,18 @@ run() {
     tinker-wire) node conformance/tinker-sdk/wire.mjs "$@" ;;
     tinker-sdk) bash conformance/tinker-sdk/run.sh "$@" ;;
     skyrl) node conformance/skyrl/run.mjs "$@" ;;
+    teacher)
+      bash conformance/teacher/setup.sh
+      node conformance/teacher/run.mjs "$@"
+      ;;
     all)
-      for each in engine math-verify evaluation sinks tinker-wire tinker-sdk skyrl; do
+      for each in engine math-verify evaluation sinks tinker-wire tinker-sdk teacher skyrl; do
         echo "== $each"
         run "$each"
       done
       ;;
     *)
-      echo "There is no conformance check called \"$name\"; there are engine, math-verify, evaluation, sinks, tinker-wire, tinker-sdk, skyrl, all." >&2
+      echo "There is no conformance check called \"$name\"; there are engine, math-verify, evaluation, sinks, tinker-wire, tinker-sdk, teacher, skyrl, all." >&2
       exit 2
       ;;
   esac
