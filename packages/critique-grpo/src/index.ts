@@ -5,6 +5,7 @@ export { loadRunConfig, resolveRunConfig } from "./config/run.js";
 export type * from "./config/schema.js";
 export type * from "./config/sft-schema.js";
 export { loadUserModule } from "./config/user-module.js";
+export { type DashboardOptions, type RunningDashboard, startDashboard } from "./dashboard/index.js";
 export { type LocatedQuestion, loadQuestions } from "./data/load.js";
 export type * from "./data/question.js";
 export { evaluate } from "./evaluation/evaluate.js";

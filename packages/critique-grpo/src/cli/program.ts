@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { InputError } from "../config/errors.js";
+import { dashboardCommand } from "./commands/dashboard.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { evalCommand } from "./commands/eval.js";
 import { exportTensorBoardCommand } from "./commands/export-tensorboard.js";
@@ -21,6 +22,7 @@ Getting started:
   critique-grpo train run.yaml --dry-run     check a configuration, spend nothing
   critique-grpo train run.yaml               train; Ctrl-C stops with a checkpoint
   critique-grpo train --resume runs/x        go on, to the same weights as without interruption
+  critique-grpo dashboard runs                look at runs in the browser
   critique-grpo eval runs/x                  measure the trained model on its held-out questions
   critique-grpo sample --model runs/x/model "What is 17 * 23?"
   critique-grpo serve --model runs/x/model   the model behind the Tinker and OpenAI routes
@@ -47,6 +49,7 @@ export async function main(argv: readonly string[], io: CliIo = processIo()): Pr
     sampleCommand,
     evalCommand,
     failuresCommand,
+    dashboardCommand,
     serveCommand,
     verifyCommand,
     exportTensorBoardCommand,

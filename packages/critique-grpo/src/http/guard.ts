@@ -21,9 +21,9 @@ export function requireApiKey(request: IncomingMessage, apiKey: string): void {
  * Refuses requests that were addressed to another name: a web page that points its own name at this machine (DNS
  * rebinding) would otherwise talk to the server with the browser of whoever runs it. Throws HttpError 421.
  */
-export function requireKnownHost(request: IncomingMessage, hosts: ReadonlySet<string>): void {
+export function requireKnownHost(request: IncomingMessage, hosts: ReadonlySet<string>, advice = ""): void {
   const name = hostName(request.headers.host ?? "");
-  if (!hosts.has(name)) throw new HttpError(421, "This server does not answer to that Host; see --allow-host");
+  if (!hosts.has(name)) throw new HttpError(421, `This server does not answer to that Host${advice}`);
 }
 
 /** Host names, lower case, without the port; IPv6 without brackets. */

@@ -177,7 +177,7 @@ class ApiServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse, url: RequestUrl, openAi: boolean): Promise<void> {
-    requireKnownHost(request, this.hosts);
+    requireKnownHost(request, this.hosts, "; see --allow-host");
     if (this.#closing.signal.aborted) throw new HttpError(503, "The server is shutting down", { connection: "close" });
     if (url.pathname === "/api/v1/healthz") return sendJson(response, 200, { status: "ok" });
     if (url.pathname === "/archives") return this.#routes.links.send(response, url.searchParams);

@@ -1,8 +1,11 @@
+import { mkdir } from "node:fs/promises";
+import { basename } from "node:path";
 import type { Command } from "commander";
 import { stringify } from "yaml";
 import { ConfigError, InputError } from "../../config/errors.js";
 import type { ConfigSource } from "../../config/load.js";
 import { loadRunConfig } from "../../config/run.js";
+import { type RunningDashboard, startDashboard } from "../../dashboard/index.js";
 import { planRemoteRun } from "../../setup/plan.js";
 import { openConfiguredPolicy, prepareRun } from "../../setup/prepare.js";
 import { checkCapabilities, checkCritic, checkQuestions } from "../../trainer/check.js";
@@ -33,11 +36,16 @@ export function trainCommand(io: CliIo, finish: (code: number) => void): Command
   return addRunOptions(newCommand("train", "train a model on questions with GRPO, Dr. GRPO or Critique-GRPO"))
     .argument("[config]", "YAML file; with --resume default: the one of the run")
     .option("--preset <name>", "named defaults, see: critique-grpo presets")
+    .option("--dashboard", "look at the run in the browser while it goes: prints the address")
     .addHelpText("after", EXAMPLES)
-    .action(async (config: string | undefined, options: RunOptions) => finish(await runTrain(io, config, options)));
+    .action(async (config: string | undefined, options: TrainOptions) => finish(await runTrain(io, config, options)));
 }
 
-async function runTrain(io: CliIo, configArgument: string | undefined, options: RunOptions): Promise<number> {
+interface TrainOptions extends RunOptions {
+  readonly dashboard?: boolean;
+}
+
+async function runTrain(io: CliIo, configArgument: string | undefined, options: TrainOptions): Promise<number> {
   const target = runTarget(configArgument, options);
   const presetOverride = options.preset === undefined ? [] : [`preset=${options.preset}`];
   const source = { file: target.file, overrides: [...presetOverride, ...(options.set ?? [])] };
@@ -57,6 +65,7 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
   // Aborting is possible from here on: loading a large model takes a while.
   const { signal, release } = io.interruption();
   const progress = createProgress({ stream: io.stdout, title: `critique-grpo train · ${runDirectory}` });
+  let dashboard: RunningDashboard | undefined;
   try {
     progress.note("reading data …");
     const run = await prepareRun(config);
@@ -72,6 +81,9 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
         return EXIT.ok;
       }
       progress.note(`${describeModel(policy.info)}; run directory ${runDirectory}`);
+      if (options.dashboard) {
+        dashboard = await openDashboard(runDirectory, (message) => progress.note(message));
+      }
       const { questions, codec, rewards, critic, evaluate, tokenizerDirectory } = run;
       const result = await train({
         ...{ config, policy, questions, codec, rewards, critic, evaluate, tokenizerDirectory, runDirectory, signal },
@@ -83,9 +95,18 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
       await policy.close();
     }
   } finally {
+    await dashboard?.close();
     progress.close();
     release();
   }
+}
+
+/** The address leads to the run, which appears with its first status. */
+async function openDashboard(runDirectory: string, note: (message: string) => void): Promise<RunningDashboard> {
+  await mkdir(runDirectory, { recursive: true });
+  const dashboard = await startDashboard({ runs: runDirectory, onNotice: note });
+  note(`Dashboard, while this run goes on: ${dashboard.url}#/run/${encodeURIComponent(basename(runDirectory))}`);
+  return dashboard;
 }
 
 /** Where the model is on a server, a plan can be made on a machine that has neither data nor tokenizer. */
