@@ -2,10 +2,21 @@
  * The one schema of a run: it gives types, defaults, validation, `--set`, YAML and the reference in docs/configuration.md.
  * Every key is read somewhere (tested); unknown keys are refused with the nearest name.
  */
-import { loraTargets } from "@critique-grpo/engine";
+import type { LoraTarget } from "@critique-grpo/engine";
 import { z } from "zod";
 import { critiqueSchema } from "./critique-schema.js";
 import { path } from "./path-kinds.js";
+
+/** Stated here as well: a configuration is read without loading the engine. */
+const loraTargets = [
+  "q_proj",
+  "k_proj",
+  "v_proj",
+  "o_proj",
+  "gate_proj",
+  "up_proj",
+  "down_proj",
+] as const satisfies readonly LoraTarget[];
 
 export const engineSchema = z.discriminatedUnion("type", [
   z.strictObject({

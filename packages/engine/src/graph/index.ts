@@ -8,7 +8,7 @@ export {
   type Value,
 } from "./graph.js";
 export { swiglu } from "./ops/activation.js";
-export { type CausalAttentionInputs, causalAttention } from "./ops/attention.js";
+export { type AttentionBlocks, type CausalAttentionInputs, causalAttention } from "./ops/attention.js";
 export { logitGradient, logSoftmax, type TokenDistribution, tokenDistribution } from "./ops/distribution.js";
 export { add, exponential, multiply, negate, scale, subtract } from "./ops/elementwise.js";
 export { gemm, type LowRankFactors, linear, lowRankLinear, type MatMulOptions, matmul, sumRows } from "./ops/linear.js";

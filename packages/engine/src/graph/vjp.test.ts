@@ -219,6 +219,40 @@ const cases: [string, VjpCase][] = [
     },
   ],
   [
+    "causalAttention by blocks of rows",
+    {
+      inputs: { query: [2, 4, 3, 8], key: [2, 2, 3, 8], value: [2, 2, 3, 8] },
+      fixed: {
+        mask: { type: "float32", shape: [1, 3], data: new Float32Array(3) },
+        blockMask: { type: "float32", shape: [1, 2], data: new Float32Array(2) },
+      },
+      build: ({ query, key, value, mask, blockMask }) => [
+        causalAttention({
+          ...{ query: query!, key: key!, value: value!, mask: mask! },
+          blocks: { rows: 1, count: 3, mask: blockMask! },
+        }),
+      ],
+      reference: ({ query, key, value }) => [attentionReference(query!, key!, value!)],
+    },
+  ],
+  [
+    "causalAttention by blocks, the last one shorter",
+    {
+      inputs: { query: [2, 4, 3, 8], key: [2, 2, 3, 8], value: [2, 2, 3, 8] },
+      fixed: {
+        mask: { type: "float32", shape: [1, 3], data: new Float32Array(3) },
+        blockMask: { type: "float32", shape: [2, 2], data: Float32Array.from([0, -1e30, 0, 0]) },
+      },
+      build: ({ query, key, value, mask, blockMask }) => [
+        causalAttention({
+          ...{ query: query!, key: key!, value: value!, mask: mask! },
+          blocks: { rows: 2, count: 2, mask: blockMask! },
+        }),
+      ],
+      reference: ({ query, key, value }) => [attentionReference(query!, key!, value!)],
+    },
+  ],
+  [
     "tokenDistribution: log-probability and entropy",
     {
       inputs: { logits: [3, 6] },

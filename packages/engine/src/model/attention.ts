@@ -1,4 +1,5 @@
 import {
+  type AttentionBlocks,
   causalAttention,
   type RotaryTables,
   reshape,
@@ -14,10 +15,10 @@ export interface BatchAttentionInputs {
   /** int64 [3]: batch, time, −1. */
   readonly batchTime: Value;
   readonly rotary: RotaryTables;
-  /** [time, time]: 0 on and below the diagonal, very negative above. */
+  /** 0 on and below the diagonal, very negative above; see `causalAttention`. */
   readonly mask: Value;
   /** See `causalAttention`. */
-  readonly recomputeProbabilities?: boolean;
+  readonly blocks?: AttentionBlocks | undefined;
 }
 
 /** Causal attention within each row of a right-padded batch: what training uses. */
@@ -33,9 +34,10 @@ export function batchAttention(config: ModelConfig, inputs: BatchAttentionInputs
       key: rotaryEmbedding(heads(key, keyValueHeadCount), inputs.rotary),
       value: heads(value, keyValueHeadCount),
       mask: inputs.mask,
-      recomputeProbabilities: inputs.recomputeProbabilities ?? false,
+      blocks: inputs.blocks,
     });
-    const byTime = reshape(transpose(context, [0, 2, 1, 3]), ["batch", "time", headCount * headDimension]);
+    const swapped = context.graph.recomputed(() => transpose(context, [0, 2, 1, 3]));
+    const byTime = reshape(swapped, ["batch", "time", headCount * headDimension]);
     return reshape(byTime, query.shape, inputs.batchTime);
   };
 }

@@ -25,7 +25,8 @@ const loss: TokenLoss<TokenSequence> = (_, { logprobs, entropies }) => ({
 
 test.each<[string, TrainerOptions]>([
   ["a vocabulary that does not fit one chunk", { headChunkElements: 150 }],
-  ["rows too long to keep attention probabilities", { keptProbabilitiesTime: 1 }],
+  ["attention by blocks of rows", { blockRows: 2 }],
+  ["attention by single rows", { blockRows: 1 }],
   ["no layer's activations kept", { keptBytes: 0 }],
   ["the activations of some layers kept", { keptBytes: 2 * 16_000 }],
   ["operations split over the cores instead of lanes", { threads: 8 }],

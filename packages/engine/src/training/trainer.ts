@@ -37,7 +37,7 @@ export interface TrainerOptions {
   readonly keptBytes?: number | undefined;
   /** For tests: see `HeadPlan` and `TrunkOptions`. */
   readonly headChunkElements?: number;
-  readonly keptProbabilitiesTime?: number;
+  readonly blockRows?: number;
 }
 
 /**
@@ -59,13 +59,13 @@ export class Trainer {
     options: TrainerOptions = {},
   ) {
     const threads = sharedThreads(options.threads);
-    const { adapter, keptProbabilitiesTime, keptBytes = Number.POSITIVE_INFINITY } = options;
+    const { adapter, blockRows, keptBytes = Number.POSITIVE_INFINITY } = options;
     this.trained = adapter?.parameters ?? parameters;
     const affordable = (threads - 1) * this.trained.data.byteLength <= MAX_LANE_GRADIENT_BYTES;
     this.laneCount = threads <= MAX_LANES && affordable ? threads : 1;
     this.sessions = new Sessions({ threads, parallelism: this.laneCount > 1 ? "caller" : "pool" });
     this.trunkPlan = new TrunkPlan(config, parameters, adapter, this.sessions, {
-      keptProbabilitiesTime,
+      blockRows,
       keptBytes: keptBytes / this.laneCount,
     });
     this.headPlan = new HeadPlan(config, this.sessions, adapter === undefined, options.headChunkElements);

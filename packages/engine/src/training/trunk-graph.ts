@@ -17,6 +17,7 @@ export const trunkInputs = {
   cosine: "cosine",
   sine: "sine",
   mask: "mask",
+  blockMask: "blockMask",
   start: "start",
 };
 
@@ -40,7 +41,13 @@ interface SegmentGraph {
   readonly trained: ReadonlyMap<string, Value>;
 }
 
-function buildSegment(description: SegmentDescription, recomputeProbabilities: boolean): SegmentGraph {
+/** How rows attend: all at once, or in blocks of so many (`causalAttention`). */
+export interface BlockPlan {
+  readonly rows: number;
+  readonly count: number;
+}
+
+function buildSegment(description: SegmentDescription, blocks: BlockPlan): SegmentGraph {
   const { config, layerCount, adapter } = description;
   const graph = new Graph();
   const x = graph.input(trunkInputs.x, ["tokens", config.hiddenSize]);
@@ -52,8 +59,15 @@ function buildSegment(description: SegmentDescription, recomputeProbabilities: b
       sine: graph.input(trunkInputs.sine, table),
       positions: graph.input(trunkInputs.start, [1], "int64"),
     },
-    mask: graph.input(trunkInputs.mask, ["time", "time"]),
-    recomputeProbabilities,
+    ...(blocks.count === 1
+      ? { mask: graph.input(trunkInputs.mask, ["time", "time"]) }
+      : {
+          mask: graph.input(trunkInputs.mask, ["lastRows", "time"]),
+          blocks: {
+            ...blocks,
+            mask: graph.input(trunkInputs.blockMask, [blocks.rows, blocks.rows * (blocks.count - 1)]),
+          },
+        }),
   });
   const prefixes = Array.from({ length: layerCount }, (_, layer) => layerPrefix(layer));
   const inputsOf = (specifications: readonly ParameterSpecification[]) =>
@@ -73,12 +87,9 @@ function buildSegment(description: SegmentDescription, recomputeProbabilities: b
 export const gradientOutput = (name: string) => `gradient.${name}`;
 export const accumulatorInput = (name: string) => `accumulator.${name}`;
 
-/**
- * Training: outputs `y`; then, from `dy`, `dx` and the accumulated gradient of every trained weight.
- * @param recomputeProbabilities for long sequences: attention probabilities are not kept
- */
-export function trainingSegment(description: SegmentDescription, recomputeProbabilities: boolean): ForwardAndBackward {
-  const { graph, x, y, trained } = buildSegment(description, recomputeProbabilities);
+/** Training: outputs `y`; then, from `dy`, `dx` and the accumulated gradient of every trained weight. */
+export function trainingSegment(description: SegmentDescription, blocks: BlockPlan): ForwardAndBackward {
+  const { graph, x, y, trained } = buildSegment(description, blocks);
   const forwardNodes = graph.nodes.length;
   const withRespectTo = new Map<Value, Value | undefined>([[x, undefined]]);
   for (const [name, weight] of trained) withRespectTo.set(weight, graph.input(accumulatorInput(name), weight.shape));
@@ -89,7 +100,7 @@ export function trainingSegment(description: SegmentDescription, recomputeProbab
 }
 
 /** Evaluation: the same forward pass, nothing saved. */
-export function evaluationSegment(description: SegmentDescription): Subgraph {
-  const { graph, y } = buildSegment(description, false);
+export function evaluationSegment(description: SegmentDescription, blocks: BlockPlan): Subgraph {
+  const { graph, y } = buildSegment(description, blocks);
   return subgraph(graph, { y });
 }

@@ -4,7 +4,13 @@ import type { Tensor } from "../runtime/types.js";
 import type { LoraAdapter, ModelConfig, ParameterStore } from "../weights/index.js";
 import { float } from "./buffers.js";
 import type { Sessions } from "./sessions.js";
-import { evaluationSegment, type SegmentDescription, trainingSegment, trunkInputs } from "./trunk-graph.js";
+import {
+  type BlockPlan,
+  evaluationSegment,
+  type SegmentDescription,
+  trainingSegment,
+  trunkInputs,
+} from "./trunk-graph.js";
 
 export interface TrunkBatch {
   readonly batch: number;
@@ -12,12 +18,17 @@ export interface TrunkBatch {
   readonly time: number;
 }
 
-/** Up to here probabilities (heads × time numbers a token and layer) are about as large as the other activations. */
-const KEPT_PROBABILITIES_TIME = 256;
+/**
+ * Rows of a block of attention. Up to here the probabilities (heads × time numbers a token and layer) are about as large as
+ * the other activations and are kept. Above, blocks of this size skip about half of the products.
+ */
+const BLOCK_ROWS = 256;
+/** Above so many blocks they become larger: graphs grow with them. */
+const MAX_SMALL_BLOCKS = 8;
 
 export interface TrunkOptions {
-  /** Longest rows whose attention probabilities are kept; for longer ones the backward pass computes them again. */
-  readonly keptProbabilitiesTime?: number | undefined;
+  /** For tests: rows of a block of attention. */
+  readonly blockRows?: number | undefined;
   /** Bytes of activations that a lane may keep; Infinity: all of them, in one graph. */
   readonly keptBytes?: number | undefined;
 }
@@ -32,7 +43,7 @@ export interface SegmentPlan {
 /** The decoder layers' graphs and tables: shared by all lanes. */
 export class TrunkPlan {
   private readonly trainingGraphs = new Map<string, ForwardAndBackward>();
-  private readonly masks = new Map<number, Tensor>();
+  private readonly masks = new Map<string, Tensor>();
   private rotary: Readonly<Record<string, Tensor>> = {};
   private rotaryPositions = 0;
 
@@ -60,20 +71,37 @@ export class TrunkPlan {
     return { layersPerSegment: 1, segmentCount: layerCount, keptSegments };
   }
 
+  /** How rows of a length attend. */
+  blocks(time: number): BlockPlan {
+    const { blockRows = BLOCK_ROWS } = this.options;
+    const rows = time > blockRows * MAX_SMALL_BLOCKS ? 2 * blockRows : blockRows;
+    return { rows, count: Math.ceil(time / rows) };
+  }
+
   /** The training graphs of a segment for rows of a length, and a name for their sessions. */
   training(layers: number, time: number): { readonly name: string; readonly graphs: ForwardAndBackward } {
-    const recompute = time > (this.options.keptProbabilitiesTime ?? KEPT_PROBABILITIES_TIME);
-    const name = `${layers} decoder layers, training${recompute ? " (long)" : ""}`;
+    const blocks = this.blocks(time);
+    const name = `training ${segmentName(layers, blocks)}`;
     let graphs = this.trainingGraphs.get(name);
     if (!graphs) {
-      graphs = trainingSegment(this.describe(layers), recompute);
+      graphs = trainingSegment(this.describe(layers), blocks);
       this.trainingGraphs.set(name, graphs);
     }
     return { name, graphs };
   }
 
-  evaluation(layers: number): Subgraph {
-    return evaluationSegment(this.describe(layers));
+  evaluation(layers: number, time: number): { readonly name: string; readonly graph: () => Subgraph } {
+    const blocks = this.blocks(time);
+    return {
+      name: `evaluation ${segmentName(layers, blocks)}`,
+      graph: () => evaluationSegment(this.describe(layers), blocks),
+    };
+  }
+
+  /** The values of the symbolic sizes of the graphs for a batch. */
+  sizes({ batch, time }: TrunkBatch): Readonly<Record<string, number>> {
+    const { rows, count } = this.blocks(time);
+    return { batch, time, tokens: batch * time, lastRows: time - rows * (count - 1) };
   }
 
   /** The parameters of a segment by the names that its graph has for them. */
@@ -95,7 +123,7 @@ export class TrunkPlan {
 
   /** Memory that a training forward pass keeps for each token of one layer. */
   activationBytesPerToken(time: number): number {
-    const one = { batch: 1, time, tokens: time };
+    const one = this.sizes({ batch: 1, time });
     return this.training(1, time).graphs.saved.reduce(
       (bytes, { value }) => bytes + (4 * elementCount(resolveShape(value.shape, one))) / time,
       0,
@@ -113,16 +141,27 @@ export class TrunkPlan {
     return this.rotary;
   }
 
-  mask(time: number): Tensor {
-    let mask = this.masks.get(time);
+  maskFeeds(time: number): Readonly<Record<string, Tensor>> {
+    const { rows, count } = this.blocks(time);
+    return {
+      [trunkInputs.mask]: this.mask(time - rows * (count - 1), time),
+      ...(count === 1 ? {} : { [trunkInputs.blockMask]: this.mask(rows, rows * (count - 1)) }),
+    };
+  }
+
+  /** For the last `rows` of `columns` tokens. */
+  private mask(rows: number, columns: number): Tensor {
+    const key = `${rows}×${columns}`;
+    let mask = this.masks.get(key);
     if (!mask) {
-      const data = new Float32Array(time * time);
+      const data = new Float32Array(rows * columns);
       // A number rather than −∞: nothing turns into NaN, and exp() of it is zero all the same.
-      for (let row = 0; row < time; row++) data.fill(-1e30, row * time + row + 1, (row + 1) * time);
-      mask = float(data, [time, time]);
+      for (let row = 0; row < rows; row++)
+        data.fill(-1e30, row * columns + columns - rows + row + 1, (row + 1) * columns);
+      mask = float(data, [rows, columns]);
       // Lengths vary from batch to batch; the latest are enough.
       if (this.masks.size >= 8) this.masks.delete(this.masks.keys().next().value!);
-      this.masks.set(time, mask);
+      this.masks.set(key, mask);
     }
     return mask;
   }
@@ -138,3 +177,6 @@ export class TrunkPlan {
     };
   }
 }
+
+const segmentName = (layers: number, { rows, count }: BlockPlan) =>
+  `${layers} decoder layers${count === 1 ? "" : `, ${count} blocks of ${rows}`}`;

@@ -97,8 +97,8 @@ export class Trunk {
     const { plan } = this;
     const { layersPerSegment } = segments;
     const [from, to] = keepBoundary ? [segment, segment + 1] : [segment % 2, (segment + 1) % 2];
-    const name = `${layersPerSegment} decoder layers, evaluation`;
-    const session = plan.sessions.get(name, () => plan.evaluation(layersPerSegment));
+    const { name, graph } = plan.evaluation(layersPerSegment, batch.time);
+    const session = plan.sessions.get(name, graph);
     const key = `evaluation ${keepBoundary} ${keyOf(batch, segment)}`;
     const run = this.runs.get(key, this.generation, session, () => ({
       feeds: this.feeds(batch, segments, segment, from),
@@ -113,7 +113,7 @@ export class Trunk {
    */
   private saved(batch: TrunkBatch, segments: SegmentPlan, segment: number): [SavedValue, FloatTensor][] {
     const { graphs } = this.plan.training(segments.layersPerSegment, batch.time);
-    const sizes = sizesOf(batch);
+    const sizes = this.plan.sizes(batch);
     let end = 0;
     const places = graphs.saved.map((saved) => {
       const shape = resolveShape(saved.value.shape, sizes);
@@ -134,7 +134,7 @@ export class Trunk {
   private readonly generation = () => this.buffers.generation;
 
   private rows(name: string, batch: TrunkBatch): FloatTensor {
-    return this.buffers.tensor(name, ["tokens", this.plan.config.hiddenSize], sizesOf(batch));
+    return this.buffers.tensor(name, ["tokens", this.plan.config.hiddenSize], this.plan.sizes(batch));
   }
 
   /** Everything a segment's graphs may ask for beside activations: weights are the arena itself. */
@@ -146,10 +146,10 @@ export class Trunk {
   ): Record<string, Tensor> {
     const feeds: Record<string, Tensor> = {
       ...this.plan.rotaryFeeds(batch.time),
+      ...this.plan.maskFeeds(batch.time),
       [trunkInputs.x]: this.rows(boundaryName(boundary), batch),
       [trunkInputs.batchTime]: integers([batch.batch, batch.time, -1]),
       [trunkInputs.start]: integers([0]),
-      [trunkInputs.mask]: this.plan.mask(batch.time),
     };
     for (const [graphName, name] of this.plan.segmentParameters(segment, layersPerSegment))
       feeds[graphName] = this.gradients.weight(name);
@@ -163,10 +163,6 @@ const isKept = ({ segmentCount, keptSegments }: SegmentPlan, segment: number) =>
 const boundaryName = (segment: number) => `boundary ${segment}`;
 /** Their gradients: of a segment's output and its input in turns. */
 const gradientName = (boundary: number) => `gradient ${boundary % 2}`;
-
-function sizesOf({ batch, time }: TrunkBatch): Readonly<Record<string, number>> {
-  return { batch, time, tokens: batch * time };
-}
 
 const keyOf = ({ batch, time }: TrunkBatch, segment: number) => `${segment} ${batch}×${time}`;
 

@@ -15,9 +15,12 @@ export function swiglu(gate: Value, up: Value): Value {
   const [h] = gate.graph.differentiable(
     [gate, up],
     () => {
-      sigmoid = gate.graph.node("Sigmoid", [gate], [{ shape: gate.shape }])[0]!;
-      silu = multiply(gate, sigmoid);
-      product = multiply(silu, up);
+      // Three quick passes over memory, done again in the backward pass: kept, they would be half of the activations.
+      product = gate.graph.recomputed(() => {
+        sigmoid = gate.graph.node("Sigmoid", [gate], [{ shape: gate.shape }])[0]!;
+        silu = multiply(gate, sigmoid);
+        return multiply(silu, up);
+      });
       return [product];
     },
     ([gradient]) => {

@@ -16,7 +16,8 @@ export function rmsNorm(x: Value, weight: Value, epsilon: number): Value {
   const [y] = graph.differentiable(
     [x, weight],
     () => {
-      const outputs = normalise(x, weight, epsilon);
+      // A quick pass over memory: done again in the backward pass rather than kept.
+      const outputs = graph.recomputed(() => normalise(x, weight, epsilon));
       inverseRms = outputs.inverseRms;
       return [outputs.y];
     },

@@ -57,6 +57,20 @@ export function transpose(x: Value, permutation: readonly number[]): Value {
   );
 }
 
+/** The end of an axis whose size is not known, for `slice`. */
+export const END = Number.MAX_SAFE_INTEGER;
+
+/** Elements `start` to `end` (exclusive) of an axis; `shape` is that of the result. Not recorded. */
+export function slice(x: Value, axis: number, start: number, end: number, shape: Shape): Value {
+  const bounds = [start, end, axis].map((value) => x.graph.integers([value]));
+  return x.graph.node("Slice", [x, ...bounds], [{ shape }])[0]!;
+}
+
+/** Joins values along an axis; `shape` is that of the result. Not recorded. */
+export function concatenate(values: readonly Value[], axis: number, shape: Shape): Value {
+  return values[0]!.graph.node("Concat", values, [{ shape }], { attributes: { axis: BigInt(axis) } })[0]!;
+}
+
 /** Sum over axes, which stay with size 1. */
 export function reduceSum(x: Value, axes: readonly number[]): Value {
   return unary(
