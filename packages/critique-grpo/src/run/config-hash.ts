@@ -1,12 +1,30 @@
 /** Whether a checkpoint belongs to a configuration. */
 import { createHash } from "node:crypto";
 
-/** A hash that does not depend on the order of keys; `ignored` names top-level keys that do not change the result. */
+/**
+ * A hash that does not depend on the order of keys; `ignored` names keys that do not change the result, a dot reaching
+ * into nested ones.
+ */
 export function configHash(config: object, ignored: readonly string[]): string {
-  const relevant = Object.fromEntries(Object.entries(config).filter(([key]) => !ignored.includes(key)));
   return createHash("sha256")
-    .update(JSON.stringify(canonical(relevant)))
+    .update(JSON.stringify(canonical(without(config, ignored, ""))))
     .digest("hex");
+}
+
+/** Whether a path is one of the keys or lies below one. */
+export function isBelow(path: string, keys: readonly string[]): boolean {
+  return keys.some((key) => path === key || path.startsWith(`${key}.`));
+}
+
+function without(value: unknown, ignored: readonly string[], path: string): unknown {
+  if (!isObject(value)) return value;
+  const entries = Object.entries(value).map(([key, child]) => ({
+    key,
+    child,
+    at: path === "" ? key : `${path}.${key}`,
+  }));
+  const kept = entries.filter(({ at }) => !isBelow(at, ignored));
+  return Object.fromEntries(kept.map(({ key, child, at }) => [key, without(child, ignored, at)]));
 }
 
 /** Paths of the values in which two configurations differ, for the error message. */

@@ -11,7 +11,7 @@ import {
   pruneCheckpoints,
   writeCheckpoint,
 } from "./checkpoints.js";
-import { configDifferences, configHash } from "./config-hash.js";
+import { configDifferences, configHash, isBelow } from "./config-hash.js";
 import type { RunEvent } from "./events.js";
 import {
   appendJsonLine,
@@ -41,7 +41,7 @@ const REWOUND = [METRICS_FILE, EVALUATIONS_FILE] as const;
 export interface OpenOptions {
   /** Resolved configuration, written as config.yaml. */
   readonly config: object;
-  /** Top-level keys that a resumed run may have changed: they do not alter the result. */
+  /** Keys that a resumed run may have changed, a dot reaching into nested ones: they do not alter the result. */
   readonly volatileKeys: readonly string[];
   readonly task: "train" | "sft";
   readonly steps: number;
@@ -88,7 +88,7 @@ export class RunDirectory {
     const hash = configHash(options.config, options.volatileKeys);
     if (checkpoint !== null && checkpoint.state.configHash !== hash) {
       const differences = configDifferences(parse(written ?? "{}"), options.config).filter(
-        (key) => !options.volatileKeys.includes(key.split(".")[0]!),
+        (key) => !isBelow(key, options.volatileKeys),
       );
       throw new InputError(
         `${checkpoint.directory} belongs to another configuration; different: ${differences.join(", ") || "(unknown)"}. Resume with the configuration in ${join(path, CONFIG_FILE)}, or start a run of its own`,

@@ -185,6 +185,8 @@ describe("configuration hash", () => {
     const hash = configHash(config, ["runDirectory"]);
     expect(configHash({ b: { c: [1, 2] }, a: 1, runDirectory: "y" }, ["runDirectory"])).toBe(hash);
     expect(configHash({ ...config, b: { c: [2, 1] } }, ["runDirectory"])).not.toBe(hash);
+    expect(configHash({ ...config, b: { c: [1, 2], e: 1 } }, ["runDirectory", "b.e"])).toBe(hash);
+    expect(configHash({ ...config, b: { c: [1, 2], "e.f": 1 } }, ["runDirectory", "e"])).not.toBe(hash);
   });
 
   it("names what differs", () => {

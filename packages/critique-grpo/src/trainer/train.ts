@@ -118,9 +118,15 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
  * such a case where the learning rate does not depend on its length.
  */
 function volatileKeys({ optimizer }: RunConfig): string[] {
-  const always = ["runDirectory", "checkpoint", "evaluation", "logging"];
+  const always = ["runDirectory", "checkpoint", "evaluation", "logging", ...TEACHER_TERMS];
   return optimizer.schedule === "constant" ? [...always, "steps"] : always;
 }
+
+/** How a teacher is reached and paid, not what it is asked. */
+const TEACHER_TERMS = [
+  ...["apiKeyVariable", "concurrency", "ahead", "attempts", "timeoutSeconds", "longestWaitSeconds", "budget", "price"],
+  ...["cacheDirectory", "checkAtStart"],
+].map((key) => `critique.${key}`);
 
 function defaultCritic({ critique }: RunConfig): Critic | null {
   if (critique.type === "self") return createSelfCritic(critique);

@@ -37,6 +37,8 @@ describe("the critic's prompt", () => {
     expect(renderCritiquePrompt(template, question, "8")).toBe("What is {gold}?|8|7|3 + 4 = 7|\\frac{1}{2}");
     expect(critiqueTemplateProblem(template)).toBeNull();
     expect(critiqueTemplateProblem(DEFAULT_CRITIQUE_TEMPLATE)).toBeNull();
-    expect(critiqueTemplateProblem("{response} only")).toContain("lacks {question};");
+    expect(critiqueTemplateProblem("{response} only")).toContain(
+      "lacks {question}; it must contain {question} and {response}",
+    );
   });
 });

@@ -1,5 +1,6 @@
 /** The prompt that asks a language model to criticise a response. */
 import type { Question } from "../../data/question.js";
+import { renderTemplate, templateProblem } from "../prompt-template.js";
 
 const INSTRUCTIONS = `Go through the answer step by step. Say of each step whether it is right; where it is wrong, say what the error is and how to correct it. Do not write a solution of your own.
 End with one line that gives your verdict on the answer as a whole, either "Conclusion: right [END]" or "Conclusion: wrong [END]".`;
@@ -24,22 +25,15 @@ const TEMPLATE_WITHOUT_REFERENCE = `A student has answered a question. Judge the
 
 ${INSTRUCTIONS}`;
 
-const NEEDED = ["question", "response"] as const;
-const PLACEHOLDERS = /\{(question|response|gold|solution)\}/g;
-type Placeholder = (typeof NEEDED)[number] | "gold" | "solution";
-
-/** What is wrong with a template, null if nothing is; other braces (LaTeX) stay. */
+/** What is wrong with a template, null if nothing is; {gold} and {solution} may be left out. */
 export function critiqueTemplateProblem(template: string): string | null {
-  const missing = NEEDED.filter((name) => !template.includes(`{${name}}`));
-  if (missing.length === 0) return null;
-  return `lacks ${missing.map((name) => `{${name}}`).join(" and ")}; it must contain {question} and {response}, and may contain {gold} and {solution}`;
+  return templateProblem(template, ["question", "response"]);
 }
 
-/** Fills in all placeholders at once: text that is put in is not searched again. */
+/** {solution} is the gold answer where there is no reference solution. */
 export function renderCritiquePrompt(template: string | undefined, question: Question, response: string): string {
   const { text, gold } = question;
   const solution = question.solution ?? gold;
-  const values: Readonly<Record<Placeholder, string>> = { question: text, response, gold, solution };
   const chosen = template ?? (solution === "" ? TEMPLATE_WITHOUT_REFERENCE : DEFAULT_CRITIQUE_TEMPLATE);
-  return chosen.replace(PLACEHOLDERS, (_, name: Placeholder) => values[name]);
+  return renderTemplate(chosen, { question: text, response, gold, solution });
 }

@@ -163,6 +163,23 @@ describe("a run with a teacher", () => {
     expect(first!["critique/cached"]).toBe(first!["critique/count"]);
   });
 
+  it("goes on with a larger budget, and only then asks again", async () => {
+    const reply = (): ChatReply => ({ kind: "text", text: "No." });
+    // The check and two critiques of the first step.
+    const { code, directory } = await trainWith("poor", reply, "--set", "critique.budget.calls=3", "--set", "steps=1");
+    expect(code).toBe(0);
+    expect(server.requests).toHaveLength(3);
+    const failures = async () => (await readMetrics(directory)).map((record) => record["critique/failures"]);
+    expect(await failures()).toEqual([expect.toSatisfy((count: number) => count > 0)]);
+    const argv = ["train", "--resume", directory, "--set", "steps=2", "--set", "critique.budget.calls=100"];
+    expect(await project.run(argv)).toMatchObject({ code: 0 });
+    expect((await failures())[1]).toBe(0);
+    const calls = readFileSync(join(directory, "critic", "calls.jsonl"), "utf8")
+      .trim()
+      .split("\n");
+    expect(calls).toHaveLength(server.requests.length);
+  });
+
   it("is refused, with nothing written, where the key is missing", async () => {
     const { code, stderr, directory } = await trainWith(
       "refused",
