@@ -75,6 +75,33 @@ describe("train", () => {
     expect(weights("stopped").equals(weights("whole"))).toBe(true);
   });
 
+  it("evaluates on held-out files and benchmarks while it trains", async () => {
+    project.write("exam.jsonl", '{"question":"1+1?","answer":"#### 2"}\n{"question":"2+3?","answer":"#### 5"}\n');
+    const { code, stdout } = await project.run([
+      ...["train", project.path("run.yaml"), "--run-directory", project.path("examined")],
+      ...["--set", "evaluation.files=data.jsonl", "--set", "evaluation.benchmarks=[{ name: gsm8k, file: exam.jsonl }]"],
+      ...["--set", "evaluation.benchmarkSamples=2", "--set", "data.promptTemplate={question}"],
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^evaluation after step 2: pass@1 /m);
+    const records = readFileSync(project.path("examined/evaluations.jsonl"), "utf8").trim().split("\n");
+    expect(records.map((line) => JSON.parse(line) as unknown)).toMatchObject(
+      [0, 2].map((step) => ({
+        step,
+        questions: 5,
+        macro: expect.any(Number),
+        sources: [
+          { dataSource: "data", questions: 3, samples: 1 },
+          { dataSource: "gsm8k", questions: 2, samples: 2, majority: {} },
+        ],
+      })),
+    );
+    const plan = await project.run([
+      ...["train", project.path("run.yaml"), "--dry-run", "--set", "evaluation.benchmarks=[math50]"],
+    ]);
+    expect(plan.stderr).toContain('"math50" is not one of math500, minerva');
+  });
+
   it("says which run to resume if it is not told", async () => {
     const { code, stderr } = await project.run(["train", "--resume"]);
     expect([code, stderr]).toEqual([2, "error: --resume needs the run to continue, e.g. --resume runs/my-run\n"]);

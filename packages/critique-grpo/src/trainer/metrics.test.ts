@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { type PresetName, presets } from "../config/presets.js";
 import { type RunConfigInput, runSchema } from "../config/schema.js";
+import { sftSchema } from "../config/sft-schema.js";
 import { createProgramCritic } from "../feedback/critique/program.js";
 import { createScorer } from "../feedback/reward/reward.js";
 import type { Critique, InitialResponse, Refinement, TrainingGroup } from "../rollout/records.js";
 import { Stopwatch } from "../rollout/stopwatch.js";
+import { sft } from "../sft/sft.js";
 import { copyCodec, copyConfig, copyCritique, copyPolicy, copyQuestions, copyRewards } from "../testing/copy-task.js";
 import { stepMetrics } from "./metrics.js";
 import { train } from "./train.js";
@@ -63,6 +66,32 @@ describe("step metrics", () => {
       algorithm: { objective: "supervised", initialResponses: 2 },
     } as const;
     expect(await emittedKeys(criticised)).toEqual(keys("Always", "With critiques", "With a supervised objective"));
+  });
+
+  it.each(Object.keys(presets) as PresetName[])("of the preset %s are all defined", async (name) => {
+    const { critique, ...rest } = presets[name] as Partial<RunConfigInput>;
+    // Any other critic than none is the test's own.
+    const preset = critique?.type === "none" ? { ...rest, critique } : rest;
+    const defined = new Set(Object.values(documentedKeys()).flat());
+    const emitted = await emittedKeys(preset);
+    expect(emitted.filter((key) => !defined.has(key))).toEqual([]);
+  });
+
+  it("of supervised fine-tuning are those that docs/metrics.md lists", async () => {
+    const text = readFileSync(new URL("../../../../docs/metrics.md", import.meta.url), "utf8");
+    const section = text.split("## Supervised fine-tuning\n")[1]!.split("\n## ")[0]!;
+    const { metrics } = await sft({
+      config: sftSchema.parse({
+        engine: { type: "embedded", model: "m" },
+        data: { files: "f" },
+        steps: 1,
+        batchSize: 1,
+      }),
+      policy: copyPolicy(),
+      pairs: [{ prompt: [0], response: [8] }],
+    });
+    const listed = [...section.matchAll(/`([\w/]+)`/g)].map((match) => match[1]!).filter((key) => key !== "sft");
+    expect(Object.keys(metrics!).sort()).toEqual(listed.sort());
   });
 
   it("count what happened", async () => {
