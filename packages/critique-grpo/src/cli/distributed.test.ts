@@ -67,6 +67,17 @@ describe("the paper's configurations", () => {
 });
 
 describe("a dry run on a Tinker server", () => {
+  it("names the teacher, what it may cost, and that nobody asked it", async () => {
+    const teacher = "critique={type: teacher, model: gpt-x, budget: {calls: 5000}}";
+    const file = join(CONFIGS, "qwen3-8b.yaml");
+    const { code, stdout } = await runCli(["train", file, "--dry-run", "--set", teacher]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(
+      "teacher gpt-x at https://api.openai.com/v1 (key from OPENAI_API_KEY; not asked now), wrong responses, at most 5,000 calls",
+    );
+    expect(stdout).toContain("whether https://api.openai.com/v1 answers, accepts the key and serves gpt-x");
+  });
+
   it("checks data that is here", async () => {
     const { code, stdout } = await dryRun();
     expect(code).toBe(0);

@@ -46,5 +46,9 @@ export async function planRemoteRun(
   if (engine.contextLength === undefined)
     unchecked.push("whether the longest prompt fits: engine.contextLength is not set, the server tells it");
   unchecked.push(`whether ${engine.baseUrl} answers, accepts TINKER_API_KEY and serves ${engine.baseModel}`);
+  if (config.critique.type === "teacher") {
+    const { baseUrl, model } = config.critique;
+    unchecked.push(`whether ${baseUrl} answers, accepts the key and serves ${model}`);
+  }
   return { run, info, unchecked };
 }

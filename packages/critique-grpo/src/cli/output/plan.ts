@@ -12,11 +12,12 @@ export function describePlan(
   runDirectory: string,
 ): string {
   const { steps, questionsPerStep, miniBatches, algorithm, refinement, sampling, checkpoint } = config;
-  const responses = algorithm.initialResponses + (refinement.count > 0 ? algorithm.initialResponses : 0);
+  const { initialResponses } = algorithm;
+  const refined = refinement.count > 0 ? initialResponses : 0;
+  const criticised = config.critique.type === "self" ? initialResponses * config.critique.sampling.maxTokens : 0;
   const tokens =
     questionsPerStep *
-    (algorithm.initialResponses * sampling.maxTokens +
-      (refinement.count > 0 ? algorithm.initialResponses : 0) * (refinement.maxTokens ?? sampling.maxTokens));
+    (initialResponses * sampling.maxTokens + criticised + refined * (refinement.maxTokens ?? sampling.maxTokens));
   const rows: [string, string][] = [
     ["model", `${info.model}: ${describeModel(info)}, context ${formatCount(info.contextLength)}`],
     [
@@ -29,17 +30,18 @@ export function describePlan(
       "steps",
       `${formatCount(steps)} of ${formatCount(questionsPerStep)} questions${run === null ? "" : `: ${epochs(config, run.questions.length)} passes over the data`}`,
     ],
-    ["responses", `at most ${formatCount(questionsPerStep * responses)} a step, ${formatCount(tokens)} tokens a step`],
+    [
+      "responses",
+      `at most ${formatCount(questionsPerStep * (initialResponses + refined))} a step, ${formatCount(tokens)} tokens a step${criticised > 0 ? " with critiques" : ""}`,
+    ],
     [
       "optimizer",
       `${formatCount(steps * miniBatches)} steps, ${config.optimizer.schedule} learning rate up to ${config.optimizer.learningRate}`,
     ],
     ...describeServer(config),
     ...describeAdapters(config),
-    [
-      "critique",
-      refinement.count > 0 ? `${describeCritic(config)}, ${refinement.count} refinement(s) kept a question` : "none",
-    ],
+    ["critique", describeCritic(config)],
+    ["refinements", refinement.count > 0 ? `${refinement.count} kept a question` : "none"],
     ["evaluation", describeEvaluation(config, run)],
     [
       "checkpoints",
@@ -79,7 +81,8 @@ function describeCritic({ critique }: RunConfig): string {
         tokens === undefined ? [] : `${formatCount(tokens)} tokens`,
       ].flat();
       const budget = limits.length === 0 ? "no budget set" : `at most ${limits.join(" and ")}`;
-      return `teacher ${critique.model} at ${critique.baseUrl}, ${asked}, ${budget}`;
+      const key = critique.apiKeyVariable === null ? "no key" : `key from ${critique.apiKeyVariable}`;
+      return `teacher ${critique.model} at ${critique.baseUrl} (${key}; not asked now), ${asked}, ${budget}`;
     }
     default:
       throw new RangeError(`Unknown critic ${String(critique satisfies never)}`);
