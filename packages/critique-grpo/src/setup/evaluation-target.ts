@@ -48,7 +48,7 @@ export interface TargetOptions extends EvaluationWishes {
   readonly contextLength?: number;
   /** Address of the Tinker server. */
   readonly baseUrl?: string;
-  readonly endpoint: Pick<EndpointOptions, "keyVariable" | "concurrency" | "timeoutMs" | "retries">;
+  readonly endpoint: Pick<EndpointOptions, "keyVariable" | "concurrency" | "timeoutMs" | "retries" | "request">;
 }
 
 /** An evaluation that is checked and ready; weights are not read, connections not made before `open`. */
@@ -176,7 +176,10 @@ async function prepareEndpoint(baseUrl: string, options: TargetOptions): Promise
   const address = baseUrl.replace(/\/+$/, "");
   return {
     ...(await bareSets(options)),
-    target: { kind: "endpoint", name: `${address} ${model}` },
+    target: {
+      ...{ kind: "endpoint", name: `${address} ${model}` },
+      ...(options.endpoint.request === undefined ? {} : { fingerprint: digest(options.endpoint.request) }),
+    },
     parent: "evaluations",
     open: async () => ({
       generator: endpointGenerator({ ...options.endpoint, baseUrl: address, model }),

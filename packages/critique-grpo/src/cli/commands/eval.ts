@@ -52,6 +52,7 @@ interface EvalOptions extends Omit<TargetOptions, "benchmarks" | "overrides" | "
   readonly concurrency?: number;
   readonly timeout?: number;
   readonly retries?: number;
+  readonly request?: string;
 }
 
 export function evalCommand(io: CliIo, finish: (code: number) => void): Command {
@@ -148,7 +149,7 @@ function openOnDemand({ open }: PreparedEvaluation): OpenGenerator {
 }
 
 function targetOptions(options: EvalOptions): TargetOptions {
-  const { benchmark, set, keyVariable, concurrency, timeout, retries } = options;
+  const { benchmark, set, keyVariable, concurrency, timeout, retries, request } = options;
   if (options.topP !== undefined && (options.topP <= 0 || options.topP > 1)) {
     throw new InputError(`--top-p is ${options.topP}; it must be in (0, 1]`);
   }
@@ -161,8 +162,19 @@ function targetOptions(options: EvalOptions): TargetOptions {
       ...(concurrency === undefined ? {} : { concurrency }),
       ...(timeout === undefined ? {} : { timeoutMs: 1000 * timeout }),
       ...(retries === undefined ? {} : { retries }),
+      ...(request === undefined ? {} : { request: parseRequest(request) }),
     },
   };
+}
+
+function parseRequest(text: string): Record<string, unknown> {
+  try {
+    const fields: unknown = JSON.parse(text);
+    if (typeof fields === "object" && fields !== null && !Array.isArray(fields)) return { ...fields };
+  } catch {
+    // Told below.
+  }
+  throw new InputError(`--request must be a JSON object, e.g. {"reasoning_effort": "low"}; it is ${text}`);
 }
 
 async function runRescore(

@@ -68,6 +68,20 @@ describe("progress where nobody watches", () => {
   });
 });
 
+describe("an evaluation of several sources", () => {
+  it("says how each of them went", () => {
+    let text = "";
+    const progress = createProgress({ stream: { write: (part: string) => (text += part) }, title: "run" });
+    const sources = [
+      { dataSource: "math500", pass1: { value: 0.75 } },
+      { dataSource: "aime24", pass1: { value: 0.25 } },
+    ];
+    const result = { pass1: { value: 0.5 }, passAt: [], persistentFailures: 2, questions: 4, sources };
+    void progress.sink({ type: "evaluation", step: 3, result });
+    expect(text).toBe("evaluation after step 3: pass@1 50.0 %  never solved 2/4  math500 75.0 %  aime24 25.0 %\n");
+  });
+});
+
 describe("progress on a terminal", () => {
   it("is one block that is redrawn in place, below the lines that stay", async () => {
     const lines = screen(await display(true));

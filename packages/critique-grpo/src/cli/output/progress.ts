@@ -110,11 +110,16 @@ function describeEvaluation(result: Readonly<Record<string, unknown>>): string {
     typeof estimate === "object" && estimate !== null && "value" in estimate ? Number(estimate.value) : undefined;
   const passAt = (Array.isArray(result.passAt) ? result.passAt : []) as { k: number; value: number }[];
   const last = passAt.at(-1);
+  const sources = (Array.isArray(result.sources) ? result.sources : []) as { dataSource: string; pass1: unknown }[];
   return [
     `pass@1 ${formatPercent(value(result.pass1))}`,
     ...(last && last.k > 1 ? [`pass@${last.k} ${formatPercent(last.value)}`] : []),
     ...(result.greedy === undefined ? [] : [`greedy ${formatPercent(value(result.greedy))}`]),
     `never solved ${String(result.persistentFailures)}/${String(result.questions)}`,
+    // Of one source the line has said it all.
+    ...(sources.length < 2
+      ? []
+      : sources.map(({ dataSource, pass1 }) => `${dataSource} ${formatPercent(value(pass1))}`)),
   ].join("  ");
 }
 

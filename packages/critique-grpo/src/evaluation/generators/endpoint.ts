@@ -2,6 +2,8 @@
 import type OpenAI from "openai";
 import { InputError } from "../../config/errors.js";
 import type { Question } from "../../data/question.js";
+import { boundedFetch, redact, retryAfterMs, rootCause } from "../../endpoint/http.js";
+import { Pace } from "../../endpoint/pace.js";
 import type { GeneratedResponse, GenerationRequest, ResponseGenerator } from "./generator.js";
 
 export interface EndpointOptions {
@@ -18,6 +20,8 @@ export interface EndpointOptions {
   readonly retries?: number;
   /** First pause between tries; it doubles, and the server's Retry-After wins. Default 1000. */
   readonly pauseMs?: number;
+  /** More fields for the body of each request; null takes one out (`max_tokens`, `temperature`, …). */
+  readonly request?: Readonly<Record<string, unknown>>;
 }
 
 const LONGEST_PAUSE_MS = 60_000;
@@ -31,18 +35,19 @@ const SEED_RANGE = 2 ** 31;
  * the evaluation.
  */
 export function endpointGenerator(options: EndpointOptions): ResponseGenerator {
+  const pace = new Pace(LONGEST_PAUSE_MS, options.pauseMs);
   let client: Promise<OpenAI> | undefined;
   return {
     async *generate(requests, { signal } = {}) {
       client ??= connect(options);
-      const openai = await client;
+      const endpoint: Endpoint = { ...options, client: await client, pace };
       const tasks = requests.flatMap((request, requestIndex) =>
         request.samples.map((sample) => ({ request, requestIndex, sample })),
       );
       const stopped = new AbortController();
       const ended = signal === undefined ? stopped.signal : AbortSignal.any([signal, stopped.signal]);
       const results = inFlight(tasks, options.concurrency ?? 8, async ({ request, requestIndex, sample }) => ({
-        ...(await ask(openai, options, request, sample, ended)),
+        ...(await ask(endpoint, request, sample, ended)),
         ...{ requestIndex, sample, tokens: [] },
       }));
       try {
@@ -55,67 +60,92 @@ export function endpointGenerator(options: EndpointOptions): ResponseGenerator {
   };
 }
 
-async function connect({ baseUrl, keyVariable = "OPENAI_API_KEY" }: EndpointOptions): Promise<OpenAI> {
+interface Endpoint extends EndpointOptions {
+  readonly client: OpenAI;
+  /** What the server asks one request to wait, all of them wait. */
+  readonly pace: Pace;
+}
+
+const DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY";
+
+function keyOf({ keyVariable = DEFAULT_KEY_VARIABLE }: EndpointOptions): string | null {
+  return process.env[keyVariable]?.trim() || null;
+}
+
+async function connect(options: EndpointOptions): Promise<OpenAI> {
   const { OpenAI: Client } = await import("openai");
+  const key = keyOf(options);
   return new Client({
-    baseURL: baseUrl,
-    // The client insists on a key; local servers ignore it.
-    apiKey: process.env[keyVariable] || "none",
-    organization: null,
-    project: null,
-    maxRetries: 0,
-    logLevel: "off",
+    baseURL: options.baseUrl,
+    // The client insists on a key; local servers need none.
+    apiKey: key ?? "none",
+    ...(key === null ? { defaultHeaders: { Authorization: null } } : {}),
+    // Otherwise taken from the environment, and sent to whatever server this is.
+    ...{ organization: null, project: null, adminAPIKey: null },
+    ...{ maxRetries: 0, logLevel: "off", fetch: boundedFetch },
   });
 }
 
 type Answer = Pick<GeneratedResponse, "text" | "length" | "stopReason" | "failure">;
 
 async function ask(
-  client: OpenAI,
-  options: EndpointOptions,
+  endpoint: Endpoint,
   request: GenerationRequest,
   sample: number,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const { retries = 5, pauseMs = 1000, timeoutMs = 600_000 } = options;
-  for (let attempt = 0; ; attempt++) {
+  const { retries = 5, timeoutMs = 600_000, baseUrl, model, pace } = endpoint;
+  for (let attempt = 1; ; attempt++) {
+    await pace.ready(signal);
     signal.throwIfAborted();
     const timeout = AbortSignal.timeout(timeoutMs);
     try {
-      return await send(client, options.model, request, sample, AbortSignal.any([signal, timeout]));
+      return await send(endpoint, request, sample, AbortSignal.any([signal, timeout]));
     } catch (error) {
       signal.throwIfAborted();
-      const failure = timeout.aborted ? new Error(`no answer within ${timeoutMs / 1000} s`) : (error as Error);
-      const status = statusOf(failure);
+      const { status, headers } = error as { status?: unknown; headers?: unknown };
+      const message = timeout.aborted ? `no answer within ${timeoutMs / 1000} s` : describe(error, keyOf(endpoint));
       if (status === 400 || status === 413 || status === 422) {
-        return { text: "", length: 0, stopReason: "stop", failure: failure.message };
+        return { text: "", length: 0, stopReason: "stop", failure: message };
       }
-      const where = `${options.baseUrl}, model ${options.model}`;
+      const where = `${baseUrl}, model ${model}`;
       if (status === 401 || status === 403 || status === 404) {
-        const remedy = status === 404 ? "check address and model" : `set ${options.keyVariable ?? "OPENAI_API_KEY"}`;
-        throw new InputError(`${where}: ${failure.message}; ${remedy}`);
+        const remedy =
+          status === 404 ? "check address and model" : `set ${endpoint.keyVariable ?? DEFAULT_KEY_VARIABLE}`;
+        throw new InputError(`${where}: ${message}; ${remedy}`);
       }
-      if (attempt === retries || (status !== undefined && status < 500 && ![408, 409, 429].includes(status))) {
+      const hopeless = typeof status === "number" && status < 500 && ![408, 409, 425, 429].includes(status);
+      const waitMs = headers instanceof Headers ? retryAfterMs(headers, Date.now()) : undefined;
+      if (hopeless || attempt > retries || !(await pace.backOff(attempt, waitMs, signal))) {
         throw new Error(
-          `${where}: ${failure.message} (${attempt + 1} tries); the responses drawn so far are kept, the same command goes on`,
+          `${where}: ${message} (${attempt} tries); the responses drawn so far are kept, the same command goes on`,
         );
       }
-      await pause(Math.min(LONGEST_PAUSE_MS, retryAfterMs(failure) ?? pauseMs * 2 ** attempt), signal);
     }
   }
 }
 
+/** One line without the key; `fetch` hides the reason of a broken connection in its cause. */
+function describe(error: unknown, key: string | null): string {
+  const root = rootCause(error);
+  const [message, inner] = [error, root].map((each) => (each instanceof Error ? each.message : String(each)));
+  return redact(root === error ? message! : `${message} (${inner})`, key).replace(/\s+/g, " ");
+}
+
 async function send(
-  client: OpenAI,
-  model: string,
+  { client, model, request }: Endpoint,
   { question, temperature, topP, topK, maxTokens, seed }: GenerationRequest,
   sample: number,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const sampling = {
+  const fields = {
     ...{ model, temperature, top_p: topP, max_tokens: maxTokens, seed: (seed + sample) % SEED_RANGE },
     // Not of OpenAI's own API; vLLM, SGLang and others know it.
     ...(topK > 0 ? { top_k: topK } : {}),
+    ...request,
+  };
+  const sampling = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)) as {
+    readonly model: string;
   };
   if (typeof question.prompt === "string") {
     const completion = await client.completions.create({ ...sampling, prompt: question.prompt }, { signal });
@@ -143,31 +173,6 @@ function choiceOf<C>(completion: { readonly choices?: readonly C[] }): C {
 /** A refusal has no content: an answer of no text. */
 function answerOf(text: string | null | undefined, reason: string | null, tokens: number | undefined): Answer {
   return { text: text ?? "", length: tokens ?? Number.NaN, stopReason: reason === "length" ? "length" : "stop" };
-}
-
-function statusOf(error: unknown): number | undefined {
-  const { status } = error as { status?: unknown };
-  return typeof status === "number" ? status : undefined;
-}
-
-function retryAfterMs(error: unknown): number | undefined {
-  const { headers } = error as { headers?: unknown };
-  const value = headers instanceof Headers ? headers.get("retry-after") : null;
-  const seconds = value === null ? Number.NaN : Number(value);
-  return Number.isNaN(seconds) ? undefined : seconds * 1000;
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const finish = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", finish);
-      if (signal.aborted) reject(signal.reason as Error);
-      else resolve();
-    };
-    const timer = setTimeout(finish, milliseconds);
-    signal.addEventListener("abort", finish);
-  });
 }
 
 /** Results as they come, with at most `limit` calls in flight. After a failure none is started, those in flight count. */

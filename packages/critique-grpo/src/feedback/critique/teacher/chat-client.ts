@@ -3,6 +3,7 @@ import type { OpenAI } from "openai";
 import { z } from "zod";
 import { InputError } from "../../../config/errors.js";
 import type { RunConfig } from "../../../config/schema.js";
+import { boundedFetch, redact, retryAfterMs, rootCause } from "../../../endpoint/http.js";
 import type { Critique } from "../../../rollout/records.js";
 
 export type TeacherConfig = Extract<RunConfig["critique"], { readonly type: "teacher" }>;
@@ -26,11 +27,7 @@ export type ChatOutcome =
 /** undefined where the server does not tell. */
 type Tokens = Critique["tokens"] | undefined;
 
-/** A critique is a few thousand tokens: what is longer than this is none. */
-const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
 const MAX_REASON_CHARACTERS = 200;
-/** A shorter key than this is a placeholder, and too common a text to be looked for. */
-const LEAST_KEY_CHARACTERS = 6;
 
 /** Codes of Node for an address that leads nowhere. */
 const UNREACHABLE = new Set(["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ENETUNREACH", "ERR_INVALID_URL"]);
@@ -165,41 +162,3 @@ function apiKey({ apiKeyVariable }: TeacherConfig, environment: NodeJS.ProcessEn
     `critique.type teacher: the environment variable ${apiKeyVariable} holds no API key; set it, name another one in critique.apiKeyVariable, or set that to null for a server that needs none`,
   );
 }
-
-/** `fetch` and the client wrap what went wrong. */
-function rootCause(error: unknown): unknown {
-  let current = error;
-  while (current instanceof Error && current.cause !== undefined) current = current.cause;
-  return current;
-}
-
-function redact(text: string, key: string | null): string {
-  return key === null || key.length < LEAST_KEY_CHARACTERS ? text : text.replaceAll(key, "[API key]");
-}
-
-/** What a server asks to wait, from `retry-after-ms` or `retry-after` (seconds, or a date). */
-export function retryAfterMs(headers: Headers, nowMs: number): number | undefined {
-  const milliseconds = Number.parseFloat(headers.get("retry-after-ms") ?? "");
-  if (milliseconds >= 0) return milliseconds;
-  const text = headers.get("retry-after");
-  if (text === null) return undefined;
-  const seconds = Number(text);
-  const wait = Number.isNaN(seconds) ? Date.parse(text) - nowMs : seconds * 1000;
-  return Number.isNaN(wait) ? undefined : Math.max(0, wait);
-}
-
-/** `fetch` that follows no redirect (the key would go along) and reads no endless answer. */
-const boundedFetch: typeof fetch = async (input, init) => {
-  const response = await fetch(input, { ...init, redirect: "error" });
-  if (response.body === null) return response;
-  let bytes = 0;
-  const bound = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      bytes += chunk.byteLength;
-      if (bytes <= MAX_ANSWER_BYTES) controller.enqueue(chunk);
-      else controller.error(new RangeError(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`));
-    },
-  });
-  const { status, statusText, headers } = response;
-  return new Response(response.body.pipeThrough(bound), { status, statusText, headers });
-};

@@ -6,12 +6,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { critiqueSchema } from "../../../config/critique-schema.js";
 import type { Question } from "../../../data/question.js";
+import { retryAfterMs } from "../../../endpoint/http.js";
 import type { Critique, InitialResponse } from "../../../rollout/records.js";
 import { readJsonLines } from "../../../run/files.js";
 import { type ChatReply, type ChatRequest, ChatServer } from "../../../testing/chat-server.js";
 import { copyCodec, copyPolicy } from "../../../testing/copy-task.js";
 import type { CritiqueRequest } from "../critic.js";
-import { retryAfterMs, type TeacherConfig } from "./chat-client.js";
+import type { TeacherConfig } from "./chat-client.js";
 import type { CallRecord } from "./ledger.js";
 import { createTeacherCritic } from "./teacher.js";
 

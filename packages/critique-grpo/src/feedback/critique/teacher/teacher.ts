@@ -1,13 +1,14 @@
 /** Critiques from a chat model behind an OpenAI-compatible or Azure endpoint. */
+
 import { join } from "node:path";
 import { InputError } from "../../../config/errors.js";
+import { Pace } from "../../../endpoint/pace.js";
 import { createLimiter } from "../../../rollout/concurrency.js";
 import type { Critic, CriticRun } from "../critic.js";
 import { type CritiquePrompt, type CritiqueWriter, createLanguageModelCritic, type Draft } from "../language-model.js";
 import { AnswerCache, cacheKey } from "./cache.js";
 import { ChatClient, type ChatOutcome, type TeacherConfig } from "./chat-client.js";
 import { CallLedger } from "./ledger.js";
-import { Pace } from "./pace.js";
 
 /** In the run directory: docs/run-directory.md. */
 export const CRITIC_DIRECTORY = "critic";
