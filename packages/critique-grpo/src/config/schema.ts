@@ -202,6 +202,13 @@ export const refinementSchema = z.strictObject({
     .describe(
       "Refine responses one round after another and stop once the selection is settled; selects the same as refining all",
     ),
+  roundSize: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe(
+      "With `stopWhenFound`: where a round would have fewer refinements than this, the next responses of each question are refined in it too; shorter steps for some refinements (and critiques) more than needed, the same selection. 0 = one response a question and round",
+    ),
   onlyCorrect: z
     .boolean()
     .default(false)

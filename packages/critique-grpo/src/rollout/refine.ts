@@ -13,9 +13,9 @@ import { seededPermutation } from "./seeds.js";
 type OpenRollout = QuestionRollout & { readonly initial: InitialResponse[]; readonly refinements: Refinement[] };
 
 /**
- * Refines the responses of all questions in rounds: round r takes the r-th response of each question that still needs
- * one, in their order or, with `refinement.selection: random`, in a seeded one. With `refinement.stopWhenFound` a question
- * is done once its selection is settled; seeds and order do not depend on that, so the selection is the one that refining
+ * Refines the responses of all questions in rounds: each takes the next response of every question that still needs one,
+ * or the next few where there are few such questions (`refinement.roundSize`); in their order or, with
+ * `refinement.selection: random`, in a seeded one. With `refinement.stopWhenFound` a question is done once its selection is settled; seeds and order do not depend on that, so the selection is the one that refining
  * all would give; nor on critiques that are asked for ahead. Where `refinement.count` is 0, responses get critiques at
  * most (`group.critiques`).
  * @throws Error without a critic, AbortError on abort.
@@ -25,7 +25,7 @@ export async function refineResponses(
   context: RolloutContext,
 ): Promise<readonly QuestionRollout[]> {
   const { algorithm, refinement, group } = context.config;
-  const { count, stopWhenFound } = refinement;
+  const { count, stopWhenFound, roundSize } = refinement;
   if (count === 0 && !group.critiques) return rollouts;
   const open = rollouts.map(
     (rollout): OpenRollout => ({ ...rollout, initial: [...rollout.initial], refinements: [...rollout.refinements] }),
@@ -42,14 +42,19 @@ export async function refineResponses(
     await refineRound(tasks, await critiques.take(tasks), context);
     return open;
   }
-  for (let round = 0; round < algorithm.initialResponses; round++) {
+  const responses = algorithm.initialResponses;
+  for (let done = 0; done < responses; ) {
     const unsettled = ordered.filter((_, i) => !selectionIsSettled(open[i]!.refinements, refinement));
     if (unsettled.length === 0) break;
-    const tasks = unsettled.map((list) => list[round]!);
+    // All first ones come before all second ones: the refinements of a question stay in its order.
+    const tasksOf = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, i) => unsettled.map((list) => list[from + i]!)).flat();
+    const end = Math.min(responses, done + Math.max(1, Math.floor(roundSize / unsettled.length)));
+    const tasks = tasksOf(done, end);
     const written = await critiques.take(tasks);
-    const last = Math.min(round + critiques.ahead, algorithm.initialResponses - 1);
-    for (let next = round + 1; next <= last; next++) critiques.ask(unsettled.map((list) => list[next]!));
+    critiques.ask(tasksOf(end, Math.min(end + critiques.ahead, responses)));
     await refineRound(tasks, written, context);
+    done = end;
   }
   noteUnused(open, await critiques.rest());
   return open;

@@ -72,6 +72,36 @@ describe("a rollout", () => {
     }
   });
 
+  it("refines several responses of a question at once where rounds would be small, and selects the same", async () => {
+    const settings = { ...five, sampling: { maxTokens: 1 } };
+    const rounds = async (roundSize: number) => {
+      const policy = copyPolicy();
+      const sizes: number[] = [];
+      const sample = policy.sample.bind(policy);
+      policy.sample = (requests, options) => {
+        sizes.push(requests.length);
+        return sample(requests, options);
+      };
+      const groups = await collectGroups(
+        copyQuestions,
+        context({ ...settings, refinement: refinement(2, { roundSize }) }, { policy }),
+      );
+      // The first call drew the initial responses.
+      return { groups, sizes: sizes.slice(1) };
+    };
+    const single = await rounds(0);
+    const wide = await rounds(2 * copyQuestions.length);
+    expect(wide.sizes[0]).toBe(2 * copyQuestions.length);
+    expect(wide.sizes.length).toBeLessThan(single.sizes.length);
+    for (const [i, group] of wide.groups.entries()) {
+      const other = single.groups[i]!;
+      expect(group.refinements.slice(0, other.refinements.length)).toEqual(other.refinements);
+      expect(group.members.map(({ response, advantage }) => [response.tokens, advantage])).toEqual(
+        other.members.map(({ response, advantage }) => [response.tokens, advantage]),
+      );
+    }
+  });
+
   it("asks a slow critic ahead, for the same groups; what was not needed is recorded if it cost something", async () => {
     const asked: number[] = [];
     const written = (ahead: number): Critic => ({
