@@ -14,6 +14,7 @@ export default defineConfig({
     modulePreload: false,
     target: "es2022",
     reportCompressedSize: false,
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   logLevel: "warn",
 });

@@ -78,7 +78,6 @@ async function answerRun(
       }
       return answerGroup(runs, place, pathNumber(a, "step"), pathNumber(b ?? "", "group"), c, parameters);
     case "problems":
-      if (a !== undefined) return json(await problemHistory(rollouts, a));
       return json(
         await problemPage(rollouts, {
           outcome: parameters.has("outcome") ? oneOf(parameters.get("outcome")!, PROBLEM_OUTCOMES, "outcome") : null,
@@ -88,6 +87,9 @@ async function answerRun(
           limit: wholeNumber(parameters, "limit", { fallback: 100, minimum: 1, maximum: MAX_PAGE }),
         }),
       );
+    case "problem":
+      // An id is any text, slashes and backslashes included: no part of a path.
+      return json(await problemHistory(rollouts, parameters.get("question") ?? ""));
     case "critiques":
       return json(await critiqueReport(rollouts));
     case "evaluations":

@@ -345,7 +345,7 @@ describe("problems, critiques, evaluations", () => {
       expect(problem.firstRefined).toBe(refined?.step ?? null);
     }
     const refined = problems.find(({ firstRefined }) => firstRefined !== null)!;
-    const history = await run<ProblemHistory>(`problems/${refined.questionId}`);
+    const history = await run<ProblemHistory>(`problem?question=${refined.questionId}`);
     expect(history.firstRefined).toMatchObject({ step: refined.firstRefined, text: refined.gold });
     expect(history.firstRefined!.from!.critique).toContain(refined.gold);
     expect(history.visits).toHaveLength(refined.visits);

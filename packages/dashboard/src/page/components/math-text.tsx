@@ -23,16 +23,22 @@ export const MathText = memo(function MathText({ text, raw }: { readonly text: s
 function Formula({ source, display }: { readonly source: string; readonly display: boolean }) {
   const node = useRef<HTMLSpanElement>(null);
   useLayoutEffect(() => {
-    // Into the node, element by element; `trust` off refuses links, images and raw HTML attributes.
-    katex.render(source, node.current!, {
-      displayMode: display,
-      throwOnError: false,
-      trust: false,
-      strict: "ignore",
-      maxSize: 20,
-      maxExpand: 200,
-      output: "htmlAndMathml",
-    });
+    const target = node.current!;
+    try {
+      // Into the node, element by element; `trust` off refuses links, images and raw HTML attributes.
+      katex.render(source, target, {
+        displayMode: display,
+        throwOnError: true,
+        trust: false,
+        strict: "ignore",
+        maxSize: 20,
+        maxExpand: 200,
+        output: "htmlAndMathml",
+      });
+    } catch {
+      // No formula after all, or a broken one: as the model wrote it.
+      target.textContent = display ? `\\[${source}\\]` : `$${source}$`;
+    }
   }, [source, display]);
   return <span ref={node} class={display ? "formula display" : "formula"} />;
 }

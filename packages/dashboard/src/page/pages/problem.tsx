@@ -14,7 +14,7 @@ const INDEXING_MS = 700;
 
 export function ProblemPage({ runId, questionId }: { readonly runId: string; readonly questionId: string }) {
   const [indexing, setIndexing] = useState(true);
-  const path = apiPath(["runs", runId, "problems", questionId]);
+  const path = apiPath(["runs", runId, "problem"], { question: questionId });
   const { data, error } = useJson<ProblemHistory>(path, useRevision(runId), indexing ? INDEXING_MS : null);
   if (data !== null && indexing === data.index.done) setIndexing(!data.index.done);
   if (data === null) return error === null ? <Loading /> : <Problem text={error} />;
