@@ -1,6 +1,6 @@
 /** The questions of one seed: training, held-out and out-of-distribution sets, disjoint, as rows of a JSONL file. */
 import { createRandom, type Random } from "./random.js";
-import { type Addition, drawQuestion, formatQuestion, goldAnswer } from "./task.js";
+import { type Addition, drawQuestion, formatQuestion, formatResponse, goldAnswer, trueColumns } from "./task.js";
 
 /** Share of the questions with 0, 1, 2, 3 carries. One carry is never trained: it is the out-of-distribution set. */
 export const CARRY_WEIGHTS: readonly number[] = [1, 0, 2, 1];
@@ -12,6 +12,8 @@ export interface QuestionRow {
   readonly data_source: string;
   readonly question: string;
   readonly answer: string;
+  /** The right response: what an expert would write. */
+  readonly solution: string;
 }
 
 export interface SplitSizes {
@@ -54,6 +56,7 @@ function drawSet(
     data_source: `carries-${carries}`,
     question: formatQuestion(question),
     answer: goldAnswer(question),
+    solution: formatResponse(trueColumns(question)),
   }));
 }
 

@@ -1,0 +1,66 @@
+/** Every setting that the study compares. A method is a preset, a critic and overrides of the family's configuration. */
+import type { CriticName, Family, FamilyName } from "./family.js";
+
+export const METHOD_GROUPS = ["main", "baseline", "ablation", "guard", "sensitivity"] as const;
+export type MethodGroup = (typeof METHOD_GROUPS)[number];
+
+export interface Method {
+  /** Unique; part of file names. */
+  readonly name: string;
+  readonly group: MethodGroup;
+  readonly preset: string;
+  /** Who writes critiques; "main": the family's main critic; null: nobody. */
+  readonly critic: CriticName | "main" | null;
+  /** As after `--set`. */
+  readonly overrides?: (family: Family) => readonly string[];
+  /** Default: every family that has the critic. */
+  readonly families?: readonly FamilyName[];
+}
+
+/** In the order in which they are run. */
+export const METHODS: readonly Method[] = [
+  { name: "dr-grpo", group: "main", preset: "dr-grpo", critic: null },
+  { name: "critique-grpo-text", group: "main", preset: "critique-grpo", critic: "text" },
+  { name: "critique-grpo-self", group: "main", preset: "critique-grpo", critic: "self" },
+  { name: "critique-grpo-simple", group: "main", preset: "critique-grpo", critic: "simple" },
+  {
+    name: "dr-grpo-equal-tokens",
+    group: "main",
+    preset: "dr-grpo",
+    critic: null,
+    overrides: ({ equalTokenResponses }) => [`algorithm.initialResponses=${equalTokenResponses}`],
+  },
+  { name: "critique-grpo-simple-gt", group: "main", preset: "critique-grpo", critic: "simple_gt" },
+  { name: "grpo", group: "main", preset: "grpo", critic: null },
+];
+
+/** The methods of a family, in order. */
+export function methodsOf(family: Family): readonly Method[] {
+  return METHODS.filter(
+    ({ critic, families }) =>
+      (families?.includes(family.name) ?? true) && (critic === null || critic === "main" || critic in family.critics),
+  );
+}
+
+/** @throws RangeError with the names there are. */
+export function methodNamed(name: string): Method {
+  const found = METHODS.find((method) => method.name === name);
+  if (found) return found;
+  throw new RangeError(`no method is called "${name}"; there are ${METHODS.map((method) => method.name).join(", ")}`);
+}
+
+/** The critic that writes for a method in a family. */
+export function criticOf(method: Method, family: Family): CriticName | null {
+  return method.critic === "main" ? family.mainCritic : method.critic;
+}
+
+/** What is put over the family's configuration file, seed and paths apart. */
+export function methodOverrides(method: Method, family: Family): readonly string[] {
+  const critic = criticOf(method, family);
+  return [
+    `preset=${method.preset}`,
+    `critique=${critic === null ? "{ type: none }" : family.critics[critic]!}`,
+    `steps=${family.steps}`,
+    ...(method.overrides?.(family) ?? []),
+  ];
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env node
+/** The study from the command line: `npm run study`. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { InputError } from "critique-grpo";
+import { type Cell, cellName, parseCellName, readResult } from "./cell.js";
+import { type Options, parseOptions, USAGE } from "./options.js";
+import { quickCells, studyCells } from "./plan.js";
+import { runSchedule, type ScheduleOptions } from "./scheduler.js";
+
+const STUDY = fileURLToPath(new URL("..", import.meta.url));
+const REPOSITORY = resolve(STUDY, "..");
+/** Committed: the report is made of these. */
+const RESULTS = join(STUDY, "results");
+/** Models and run directories; not committed. */
+const ROOT = join(REPOSITORY, "runs", "study");
+const INTERRUPTED_EXIT_CODE = 130;
+
+function say(message: string): void {
+  console.log(`[${new Date().toTimeString().slice(0, 8)}] ${message}`);
+}
+
+async function run(options: Options, signal: AbortSignal): Promise<number> {
+  const schedule = { root: ROOT, jobs: options.jobs, say, signal };
+  switch (options.action) {
+    case "run": {
+      const cells = options.cells.length > 0 ? options.cells.map(parseCellName) : studyCells();
+      return runAndReport(cells, { ...schedule, results: RESULTS });
+    }
+    case "quick":
+      return runAndReport(quickCells(), { ...schedule, results: join(ROOT, "quick-results") });
+    case "verify":
+      return verify(parseCellName(options.verify!), schedule);
+    case "report":
+      return 0;
+    default:
+      throw new RangeError(`Unknown action ${String(options.action satisfies never)}`);
+  }
+}
+
+async function runAndReport(cells: readonly Cell[], options: ScheduleOptions): Promise<number> {
+  const { done, skipped, failed } = await runSchedule(cells, options);
+  say(`${done} cells run, ${skipped} had a result, ${failed.size} failed`);
+  for (const [name, problem] of failed) say(`${name}: ${problem}`);
+  if (options.signal.aborted) return INTERRUPTED_EXIT_CODE;
+  return failed.size === 0 ? 0 : 1;
+}
+
+/** Runs a cell a second time, its warm-up included, and compares weights and numbers bit for bit. */
+async function verify(cell: Cell, options: Omit<ScheduleOptions, "results">): Promise<number> {
+  const name = cellName(cell);
+  const known = await readResult(RESULTS, cell);
+  if (known === null) throw new InputError(`${name} has no result yet; run it first: npm run study -- --cell ${name}`);
+  const directory = await mkdtemp(join(tmpdir(), "study-verify-"));
+  try {
+    const again = { ...options, root: join(directory, "runs"), results: join(directory, "results") };
+    const { failed } = await runSchedule([cell], again);
+    if (failed.size > 0) throw new Error(`${name}: ${failed.get(name)}`);
+    const second = (await readResult(again.results, cell))!;
+    // How long it took is the one thing that may differ.
+    const numbers = ({ training: { cpuSeconds: _cpu, wallSeconds: _wall, ...training }, ...result }: typeof second) =>
+      JSON.stringify({ ...result, training });
+    const same = numbers(known) === numbers(second);
+    say(
+      `${name}: ${same ? "the same bit for bit" : "DIFFERENT"}: weights ${known.weights.slice(0, 16)} and ${second.weights.slice(0, 16)}`,
+    );
+    return same ? 0 : 1;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === null) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const abort = new AbortController();
+  process.once("SIGINT", () => {
+    say(`stopping; finished cells stay in ${relative(process.cwd(), RESULTS) || RESULTS}`);
+    abort.abort();
+  });
+  return run(options, abort.signal);
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const expected = error instanceof InputError || error instanceof RangeError;
+  process.stderr.write(`${error instanceof Error && !expected ? error.stack : (error as Error).message}\n`);
+  process.exitCode = 1;
+}
