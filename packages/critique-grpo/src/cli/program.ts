@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { InputError } from "../config/errors.js";
+import { compareCommand } from "./commands/compare.js";
 import { dashboardCommand } from "./commands/dashboard.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { evalCommand } from "./commands/eval.js";
@@ -24,6 +25,7 @@ Getting started:
   critique-grpo train --resume runs/x        go on, to the same weights as without interruption
   critique-grpo dashboard runs                look at runs in the browser
   critique-grpo eval runs/x                  measure the trained model on its held-out questions
+  critique-grpo compare runs/x runs/y        runs side by side, as a table and as plots
   critique-grpo sample --model runs/x/model "What is 17 * 23?"
   critique-grpo serve --model runs/x/model   the model behind the Tinker and OpenAI routes
 
@@ -49,6 +51,7 @@ export async function main(argv: readonly string[], io: CliIo = processIo()): Pr
     sampleCommand,
     evalCommand,
     failuresCommand,
+    compareCommand,
     dashboardCommand,
     serveCommand,
     verifyCommand,
