@@ -20,9 +20,9 @@ export interface Method {
 /** In the order in which they are run. */
 export const METHODS: readonly Method[] = [
   { name: "dr-grpo", group: "main", preset: "dr-grpo", critic: null },
-  { name: "critique-grpo-text", group: "main", preset: "critique-grpo", critic: "text" },
-  { name: "critique-grpo-self", group: "main", preset: "critique-grpo", critic: "self" },
-  { name: "critique-grpo-simple", group: "main", preset: "critique-grpo", critic: "simple" },
+  { name: "critique-grpo-text", group: "main", preset: "critique-grpo-text", critic: "text" },
+  { name: "critique-grpo-self", group: "main", preset: "critique-grpo-self", critic: "self" },
+  { name: "critique-grpo-simple", group: "main", preset: "critique-grpo-simple", critic: "simple" },
   {
     name: "dr-grpo-equal-tokens",
     group: "main",
@@ -32,7 +32,44 @@ export const METHODS: readonly Method[] = [
   },
   { name: "critique-grpo-simple-gt", group: "main", preset: "critique-grpo", critic: "simple_gt" },
   { name: "grpo", group: "main", preset: "grpo", critic: null },
+
+  { name: "luffy", group: "baseline", preset: "luffy", critic: null },
+  { name: "raft", group: "baseline", preset: "raft", critic: null },
+  { name: "refinement-ft", group: "baseline", preset: "refinement-ft", critic: "main" },
+  { name: "critique-in-the-loop-ft", group: "baseline", preset: "critique-in-the-loop-ft", critic: "main" },
+  { name: "sft", group: "baseline", preset: "sft", critic: null },
+  {
+    name: "critique-ft",
+    group: "baseline",
+    preset: "critique-ft",
+    critic: "text",
+    // How a model is asked for a critique: only the models of this family were taught to write any.
+    overrides: () => ["group.critiqueTemplate={question}{response}?"],
+    families: ["operations"],
+  },
+
+  { name: "no-shaping", group: "ablation", preset: "critique-grpo-no-shaping", critic: "main" },
+  { name: "no-selection", group: "ablation", preset: "critique-grpo-no-selection", critic: "main" },
+  { name: "refinements-only", group: "ablation", preset: "critique-grpo-refinements-only", critic: "main" },
+  { name: "k2", group: "ablation", preset: "critique-grpo-k2", critic: "main" },
+
+  guard("only-correct", "refinement.onlyCorrect=true"),
+
+  sensitivity("gamma-0.03", "algorithm.shaping.gamma=0.03"),
+  sensitivity("gamma-0.3", "algorithm.shaping.gamma=0.3"),
+  sensitivity("learning-rate-1e-4", "optimizer.learningRate=1e-4"),
+  sensitivity("learning-rate-1e-3", "optimizer.learningRate=1e-3"),
+  sensitivity("group-of-4", "algorithm.initialResponses=3"),
+  sensitivity("group-of-16", "algorithm.initialResponses=15"),
 ];
+
+function guard(name: string, ...overrides: readonly string[]): Method {
+  return { name, group: "guard", preset: "critique-grpo", critic: "main", overrides: () => overrides };
+}
+
+function sensitivity(name: string, ...overrides: readonly string[]): Method {
+  return { name, group: "sensitivity", preset: "critique-grpo", critic: "main", overrides: () => overrides };
+}
 
 /** The methods of a family, in order. */
 export function methodsOf(family: Family): readonly Method[] {

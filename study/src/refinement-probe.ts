@@ -56,11 +56,7 @@ export async function refinementSuccess(
 }
 
 /** A wrong answer as a critic sees it in a run; what the sampler knew of its tokens is not asked for. */
-function request(
-  { question, responses }: EvaluatedQuestion,
-  codec: TextCodec,
-  seed: number,
-): CritiqueRequest {
+function request({ question, responses }: EvaluatedQuestion, codec: TextCodec, seed: number): CritiqueRequest {
   const { text, stopReason, reward } = responses[0]!;
   const tokens = codec.encode(text);
   return {

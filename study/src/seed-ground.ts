@@ -44,11 +44,15 @@ export function seedPaths(root: string, family: Family, seed: number): SeedPaths
   return { directory, model: file("model"), train: file("train.jsonl"), heldOut: file("held-out.jsonl") };
 }
 
-/** What warm-up and questions follow from: sizes, settings, and the first pairs and rows themselves. */
+/** Steps of warm-up pairs that go into the hash: enough that another mixture shows. */
+const HASHED_STEPS = 20;
+
+/** What warm-up and questions follow from: sizes, settings, and the first pairs and the questions themselves. */
 export function groundHash(family: Family, seed: number): string {
   const { steps, batchSize, extensionSteps, maxExtensions, optimizer, pairs } = family.warmUp;
   const settings = { steps, batchSize, extensionSteps, maxExtensions, first: optimizer(true), next: optimizer(false) };
-  return dataHash({ seed, settings, pairs: pairs(seed)(0), questions: family.questions(seed, family.sizes) });
+  const first = Array.from({ length: HASHED_STEPS }, (_, step) => pairs(seed)(step));
+  return dataHash({ seed, settings, pairs: first, questions: family.questions(seed, family.sizes) });
 }
 
 /** The ground of a seed if it is there and still what the family asks for; else null. */

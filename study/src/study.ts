@@ -8,6 +8,7 @@ import { InputError } from "critique-grpo";
 import { type Cell, cellName, parseCellName, readResult } from "./cell.js";
 import { type Options, parseOptions, USAGE } from "./options.js";
 import { quickCells, studyCells } from "./plan.js";
+import { writeReport } from "./report/write-report.js";
 import { runSchedule, type ScheduleOptions } from "./scheduler.js";
 
 const STUDY = fileURLToPath(new URL("..", import.meta.url));
@@ -27,20 +28,27 @@ async function run(options: Options, signal: AbortSignal): Promise<number> {
   switch (options.action) {
     case "run": {
       const cells = options.cells.length > 0 ? options.cells.map(parseCellName) : studyCells();
-      return runAndReport(cells, { ...schedule, results: RESULTS });
+      const code = await runCells(cells, { ...schedule, results: RESULTS });
+      await report();
+      return code;
     }
     case "quick":
-      return runAndReport(quickCells(), { ...schedule, results: join(ROOT, "quick-results") });
+      return runCells(quickCells(), { ...schedule, results: join(ROOT, "quick-results") });
     case "verify":
       return verify(parseCellName(options.verify!), schedule);
     case "report":
+      await report();
       return 0;
     default:
       throw new RangeError(`Unknown action ${String(options.action satisfies never)}`);
   }
 }
 
-async function runAndReport(cells: readonly Cell[], options: ScheduleOptions): Promise<number> {
+async function report(): Promise<void> {
+  for (const file of await writeReport(RESULTS, join(REPOSITORY, "docs"))) say(relative(process.cwd(), file));
+}
+
+async function runCells(cells: readonly Cell[], options: ScheduleOptions): Promise<number> {
   const { done, skipped, failed } = await runSchedule(cells, options);
   say(`${done} cells run, ${skipped} had a result, ${failed.size} failed`);
   for (const [name, problem] of failed) say(`${name}: ${problem}`);

@@ -6,7 +6,7 @@ import { createRandom, type Random } from "example-carry-addition/random";
 import { OPERATION_NAMES, type Operation, WORDS } from "./task.js";
 
 /** Probability that the warm-up answers with the right operation, by kind of word; a quarter of the words each. */
-export const TIERS = { known: 0.97, doubtful: 0.1, rare: 0.03, unlikely: 0.01 } as const;
+export const TIERS = { known: 0.97, doubtful: 0.03, rare: 0.01, unlikely: 0.003 } as const;
 export type Tier = keyof typeof TIERS;
 export const TIER_NAMES = Object.keys(TIERS) as readonly Tier[];
 /** Share of the misconception among the wrong answers; the other operations have the rest. */

@@ -21,6 +21,12 @@ export {
   type Scorer,
   type WeightedReward,
 } from "./feedback/reward/reward.js";
+export {
+  type FigureLine,
+  type FigurePanel,
+  type FigurePoint,
+  renderLineFigure,
+} from "./figure/line-figure.js";
 export { type OpenPolicyOptions, openPolicy } from "./policy/open.js";
 export type * from "./policy/policy.js";
 export type * from "./rollout/records.js";
@@ -39,6 +45,7 @@ export { openConfiguredPolicy, type PreparedRun, prepareRun } from "./setup/prep
 export { encodePair, loadPairs, type TextPair } from "./sft/pairs.js";
 export { type SftOptions, type SftSettings, sft } from "./sft/sft.js";
 export { exportTensorBoard, tensorBoardSink } from "./sinks/tensorboard/tensorboard.js";
+export { tInterval } from "./statistics/student-t.js";
 export { HuggingFaceTextCodec, loadTextCodec } from "./text/codec.js";
 export { encodePrompt } from "./text/prompt.js";
 export * from "./text/write-tokenizer.js";

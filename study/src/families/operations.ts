@@ -29,7 +29,7 @@ export const operations: Family = {
   },
   mainCritic: "self",
   sizes: { train: 288, heldOut: 288 },
-  steps: 60,
+  steps: 24,
   equalTokenResponses: 10,
   warmUp: {
     steps: 700,
