@@ -54,6 +54,9 @@ export const METHODS: readonly Method[] = [
   { name: "k2", group: "ablation", preset: "critique-grpo-k2", critic: "main" },
 
   guard("only-correct", "refinement.onlyCorrect=true"),
+  guard("gradient-share-0.2", "algorithm.offPolicy.maxGradientShare=0.2"),
+  guard("importance-cap-1", "algorithm.offPolicy.importanceCap=1"),
+  guard("annealing", "algorithm.offPolicy.annealing={ steps: 1000 }"),
 
   sensitivity("gamma-0.03", "algorithm.shaping.gamma=0.03"),
   sensitivity("gamma-0.3", "algorithm.shaping.gamma=0.3"),
