@@ -29,7 +29,7 @@ run() {
     tinker-sdk) bash conformance/tinker-sdk/run.sh "$@" ;;
     skyrl) node conformance/skyrl/run.mjs "$@" ;;
     teacher)
-      bash conformance/teacher/setup.sh
+      bash conformance/setup.sh teacher conformance/teacher/requirements.txt
       node conformance/teacher/run.mjs "$@"
       ;;
     all)

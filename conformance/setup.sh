@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds .venv/torch, the Python environment of the conformance checks and of the benchmark peers. Does nothing when it
-# is already there and complete. Needs python3 (>= 3.10) with venv, and a package index that has a CPU build of torch.
+# Builds a Python environment with PyTorch: .venv/torch, that of the conformance checks and of the benchmark peers, or
+# with arguments .venv/NAME from a file of requirements. Does nothing when it is already there and complete. Needs python3 (>= 3.10) with venv, and a package index that has a CPU build of torch.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-environment="$root/.venv/torch"
-requirements="$root/conformance/requirements.txt"
+environment="$root/.venv/${1:-torch}"
+requirements="$root/${2:-conformance/requirements.txt}"
 stamp="$environment/.requirements"
 
 if [ -f "$stamp" ] && cmp -s "$stamp" "$requirements"; then exit 0; fi

@@ -10,7 +10,7 @@ export { type LocatedQuestion, loadQuestions } from "./data/load.js";
 export type * from "./data/question.js";
 export { evaluate } from "./evaluation/evaluate.js";
 export type * from "./evaluation/types.js";
-export type { Critic, CritiqueRequest } from "./feedback/critique/critic.js";
+export type { Critic, CriticRun, CritiqueRequest } from "./feedback/critique/critic.js";
 export { type CritiqueFunction, createProgramCritic } from "./feedback/critique/program.js";
 export { resolveCritic } from "./feedback/critique/resolve.js";
 export { builtInRewards, type ModuleLoader, resolveRewards } from "./feedback/reward/resolve.js";

@@ -28,18 +28,40 @@ export function retryAfterMs(headers: Headers, nowMs: number): number | undefine
   return Number.isNaN(wait) ? undefined : Math.max(0, wait);
 }
 
-/** `fetch` that follows no redirect (the key would go along) and reads no endless answer. */
+/**
+ * `fetch` that follows no redirect (the key would go along), reads the whole answer up to a bound, and ends when the signal
+ * does whatever the connection does.
+ */
 export const boundedFetch: typeof fetch = async (input, init) => {
-  const response = await fetch(input, { ...init, redirect: "error" });
+  const aborted = rejectedOnAbort(init?.signal ?? undefined);
+  const response = await Promise.race([fetch(input, { ...init, redirect: "error" }), aborted]);
   if (response.body === null) return response;
+  const reader = response.body.getReader();
+  const chunks: Uint8Array[] = [];
   let bytes = 0;
-  const bound = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      bytes += chunk.byteLength;
-      if (bytes <= MAX_ANSWER_BYTES) controller.enqueue(chunk);
-      else controller.error(new RangeError(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`));
-    },
-  });
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([reader.read(), aborted]);
+      if (done) break;
+      bytes += value.byteLength;
+      if (bytes > MAX_ANSWER_BYTES) throw new RangeError(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`);
+      chunks.push(value);
+    }
+  } catch (error) {
+    // Not waited for: it may hang as well.
+    reader.cancel().catch(() => {});
+    throw error;
+  }
   const { status, statusText, headers } = response;
-  return new Response(response.body.pipeThrough(bound), { status, statusText, headers });
+  return new Response(bytes === 0 ? null : Buffer.concat(chunks), { status, statusText, headers });
 };
+
+function rejectedOnAbort(signal: AbortSignal | undefined): Promise<never> {
+  const aborted = new Promise<never>((_, reject) => {
+    if (signal?.aborted) reject(signal.reason as Error);
+    else signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
+  // Nobody waits for it once the answer is there.
+  aborted.catch(() => {});
+  return aborted;
+}

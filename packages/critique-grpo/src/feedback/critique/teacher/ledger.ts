@@ -29,6 +29,7 @@ export class CallLedger {
   readonly #config: Pick<TeacherConfig, "budget" | "price">;
   /** Lines wait for the first critique: a run that does not come about leaves nothing behind. */
   readonly #waiting: CallRecord[] = [];
+  #ready: Promise<void> | null = null;
   #calls = 0;
   #tokens = 0;
 
@@ -41,7 +42,6 @@ export class CallLedger {
   static async open(file: string | null, config: Pick<TeacherConfig, "budget" | "price">): Promise<CallLedger> {
     const ledger = new CallLedger(file, config);
     if (file === null) return ledger;
-    await dropTornLine(file);
     for (const record of await readJsonLines<CallRecord>(file)) {
       ledger.#calls++;
       ledger.#tokens += record.promptTokens + record.completionTokens;
@@ -89,9 +89,16 @@ export class CallLedger {
   async #flush(): Promise<void> {
     const records = this.#waiting.splice(0);
     if (this.#file === null) return;
-    await ensureDirectory(dirname(this.#file));
+    // Not before: a run that is refused changes nothing.
+    this.#ready ??= prepareFile(this.#file);
+    await this.#ready;
     for (const record of records) await appendJsonLine(this.#file, record);
   }
+}
+
+async function prepareFile(file: string): Promise<void> {
+  await ensureDirectory(dirname(file));
+  await dropTornLine(file);
 }
 
 function estimate(text: string): number {
