@@ -2,6 +2,7 @@
 # Live checks against real peers. Each builds the packages and its own Python environment under .venv/.
 #   npm run conformance                      the engine against PyTorch and transformers (arguments go to live.py:
 #                                            [--seeds 2] [--seed N] [--architecture NAME] [--keep DIRECTORY])
+#   npm run conformance -- baselines         the supervised presets' loss and AdamW step against PyTorch's cross-entropy
 #   npm run conformance -- math-verify       the verifier beside Python's Math-Verify
 #   npm run conformance -- evaluation        scores of an evaluation, and pass@k, recomputed by Math-Verify and Python
 #   npm run conformance -- sinks             TensorBoard and W&B read the metrics of a run
@@ -22,6 +23,10 @@ run() {
       bash conformance/setup.sh
       .venv/torch/bin/python conformance/transformers/live.py "$@"
       ;;
+    baselines)
+      bash conformance/setup.sh
+      .venv/torch/bin/python conformance/baselines/check.py "$@"
+      ;;
     math-verify) bash conformance/math-verify/run.sh "$@" ;;
     evaluation) bash conformance/evaluation/run.sh "$@" ;;
     sinks) bash conformance/sinks/run.sh "$@" ;;
@@ -33,13 +38,13 @@ run() {
       node conformance/teacher/run.mjs "$@"
       ;;
     all)
-      for each in engine math-verify evaluation sinks tinker-wire tinker-sdk teacher skyrl; do
+      for each in engine baselines math-verify evaluation sinks tinker-wire tinker-sdk teacher skyrl; do
         echo "== $each"
         run "$each"
       done
       ;;
     *)
-      echo "There is no conformance check called \"$name\"; there are engine, math-verify, evaluation, sinks, tinker-wire, tinker-sdk, teacher, skyrl, all." >&2
+      echo "There is no conformance check called \"$name\"; there are engine, baselines, math-verify, evaluation, sinks, tinker-wire, tinker-sdk, teacher, skyrl, all." >&2
       exit 2
       ;;
   esac

@@ -1,8 +1,8 @@
-/** One whole step of every preset on real questions. No learning is expected: it is the pipeline that is tested. */
+/** One whole step of each kind of policy gradient on real questions. No learning is expected: it is the pipeline that is tested. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { loadRunConfig, openConfiguredPolicy, prepareRun, presets, train } from "critique-grpo";
+import { loadRunConfig, openConfiguredPolicy, prepareRun, train } from "critique-grpo";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gsm8kTokenizer, MODEL_DIRECTORY } from "./tokenizer.js";
 
@@ -42,7 +42,7 @@ async function runOneStep(preset: string) {
 }
 
 describe.skipIf(!existsSync(DATA))("GSM8K (needs ../shared/data/gsm8k)", () => {
-  it.each(Object.keys(presets))("one step of %s", async (preset) => {
+  it.each(["grpo", "dr-grpo", "luffy", "critique-grpo"])("one step of %s", async (preset) => {
     const { config, result, rollouts } = await runOneStep(preset);
     expect(result).toMatchObject({ step: 1, interrupted: false });
     const metrics = result.metrics!;

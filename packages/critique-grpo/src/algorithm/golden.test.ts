@@ -30,6 +30,12 @@
  *     print(json.dumps(run(1, (0.2, 0.28), "token-mean", 0.05, 0.01, lambda p: p)))
  *     print(json.dumps(run(0.7, None, "constant-length", 0, 0.001, lambda p: p / (p + 0.1))))
  *     print(json.dumps(run(1, None, "seq-mean-token-mean", 0, 0, lambda p: torch.sqrt(p))))
+ *     # The supervised objective is PyTorch's own cross-entropy of all three responses:
+ *     table = torch.sin(1 + 3*i + 7*j).requires_grad_()
+ *     rows = torch.tensor([t for first, r, *_ in sequences for t in [first] + r[:-1]])
+ *     loss = torch.nn.functional.cross_entropy(table[rows], torch.tensor([t for _, r, *_ in sequences for t in r]))
+ *     loss.backward()
+ *     print(json.dumps(dict(loss=loss.item(), gradient=[round(x, 9) for x in table.grad.flatten().tolist()])))
  */
 import { describe, expect, it } from "vitest";
 import type { TrainingSequence } from "../rollout/records.js";
@@ -105,6 +111,26 @@ const cases: readonly Case[] = [
       0.017901363, 0.011210845, 0.024327525, 0.013899633, 0.029115698, 0.016535798, -0.083878654, -0.008739955,
       -0.005757646, -0.006088172, 0.040838606, -0.020252834, 0.001847147, 0.003023516, 0.003157722, 0.002059695,
       -0.01008808,
+    ],
+  },
+  {
+    name: "supervised: cross-entropy",
+    temperature: 1,
+    aggregation: "token-mean",
+    settings: {
+      objective: "supervised",
+      importanceCap: null,
+      clip: null,
+      shaping: { type: "none" },
+      klCoefficient: 0,
+      entropyWeight: 0,
+    },
+    loss: 1.7223832631540836,
+    gradient: [
+      0.091710271, -0.004783857, -0.035360142, -0.071925403, 0.020359131, 0.026591806, 0.020851282, -0.084364217,
+      0.049652755, -0.012731626, 0.048200257, -0.043822897, 0.057687089, 0.032762466, -0.094826915, 0.019081787,
+      0.012570564, 0.013292195, -0.089162195, 0.044217648, 0.018450817, 0.030201357, 0.031541923, 0.020573921,
+      -0.100768018,
     ],
   },
 ];

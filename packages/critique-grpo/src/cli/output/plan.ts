@@ -41,7 +41,7 @@ export function describePlan(
     ...describeServer(config),
     ...describeAdapters(config),
     ["critique", describeCritic(config)],
-    ["refinements", refinement.count > 0 ? `${refinement.count} kept a question` : "none"],
+    ["trained on", describeGroup(config)],
     ["evaluation", describeEvaluation(config, run)],
     [
       "checkpoints",
@@ -60,6 +60,20 @@ function describeEvaluation({ evaluation }: RunConfig, run: PreparedRun | null):
     ({ name, questions, samples }) => `${name}: ${formatCount(questions.length)} questions × ${samples}`,
   );
   return [...(sets ?? ["held-out questions"]), when].join(", ");
+}
+
+/** The members of a training group and what is done with them. */
+function describeGroup({ algorithm, group, refinement }: RunConfig): string {
+  const supervised = algorithm.objective === "supervised";
+  const members = [
+    group.initial === "none"
+      ? ""
+      : `${group.initial === "correct" ? "right ones of " : ""}${algorithm.initialResponses} responses`,
+    refinement.count === 0 ? "" : `${refinement.count} ${refinement.onlyCorrect ? "right " : ""}refinement(s)`,
+    group.expert ? "the reference solution" : "",
+    group.critiques ? "critiques" : "",
+  ].filter((member) => member !== "");
+  return `${members.join(", ")} a question, ${supervised ? "cross-entropy" : "policy gradient"}`;
 }
 
 function epochs({ steps, questionsPerStep }: RunConfig, questions: number): string {

@@ -24,6 +24,11 @@ type Metrics = Readonly<Record<string, number>>;
 const ETA_STEPS = 20;
 const REDRAW_MS = 250;
 
+/** A run that samples nothing has no reward. */
+function rewardOrLoss({ reward = Number.NaN, loss = Number.NaN }: Metrics): number {
+  return Number.isNaN(reward) ? loss : reward;
+}
+
 /** What both displays know. */
 class RunView {
   step = 0;
@@ -47,7 +52,7 @@ class RunView {
         this.step = event.step;
         this.steps = event.steps;
         this.metrics = event.metrics;
-        this.rewards.push(event.metrics.reward ?? event.metrics.loss ?? Number.NaN);
+        this.rewards.push(rewardOrLoss(event.metrics));
         this.#seconds.push(event.metrics["seconds/step"] ?? Number.NaN);
         return;
       default:
@@ -70,7 +75,7 @@ class RunView {
     const { metrics } = this;
     const has = (key: string) => metrics[key] !== undefined;
     const entries: [string, string][] = [];
-    if (has("reward")) entries.push(["reward", formatNumber(metrics.reward)]);
+    if (has("reward") && !Number.isNaN(metrics.reward)) entries.push(["reward", formatNumber(metrics.reward)]);
     else if (has("loss")) entries.push(["loss", formatNumber(metrics.loss)]);
     if (has("initial_accuracy")) entries.push(["accuracy", formatPercent(metrics.initial_accuracy)]);
     if (has("refinement/accuracy")) entries.push(["refined", formatPercent(metrics["refinement/accuracy"])]);
