@@ -1,3 +1,4 @@
+export { type ProviderStatus, providerStatuses } from "./device/index.js";
 export { loadModel } from "./language-model.js";
 export { AbortError, type RuntimeInfo, runtimeInfo } from "./runtime/index.js";
 export type * from "./types.js";

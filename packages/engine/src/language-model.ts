@@ -1,6 +1,8 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { CallQueue } from "./call-queue.js";
+import { assertAvailable, DeviceLanguageModel } from "./device/index.js";
 import { Generator } from "./generation/index.js";
+import type { ExecutionProvider } from "./runtime/index.js";
 import { AdamW, createAdamWState, loadTrainingState, saveTrainingState, Trainer } from "./training/index.js";
 import { validateAdamWOptions, validateForwardBackwardOptions, validateSequences } from "./training/validate.js";
 import type {
@@ -48,19 +50,48 @@ interface OpenedModel extends LoadedModel {
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<LanguageModel> {
   const lora = options.lora && loraConfig(options.lora);
-  const model = await open(source, lora, options.lora?.seed ?? 0);
+  const device = !options.device || options.device === "auto" ? "cpu" : options.device;
+  if (device !== "cpu") {
+    if (lora) throw new Error(`Adapters (lora) are trained on the CPU only, not on the device "${device}".`);
+    await assertAvailable(device);
+  }
+  const model = await open(source, lora, options.lora?.seed ?? 0, device);
   const available = model.config.contextLength;
   const contextLength = options.contextLength ?? available;
   if (!Number.isInteger(contextLength) || contextLength < 2 || contextLength > available)
     throw new Error(
       `contextLength is ${contextLength}; this model allows 2 to ${available} (max_position_embeddings).`,
     );
-  return new EmbeddedLanguageModel(model, contextLength, options);
+  if (device === "cpu") return new EmbeddedLanguageModel(model, contextLength, options);
+  if (model.adapter)
+    throw new Error(
+      `Adapters run on the CPU only, not on the device "${device}"; export the merged model and load that.`,
+    );
+  return DeviceLanguageModel.open(device, model, modelInfo(model, contextLength));
 }
 
-async function open(source: ModelSource, lora: LoraConfig | undefined, loraSeed: number): Promise<OpenedModel> {
+function modelInfo({ config, parameters, eosTokenIds, adapter }: LoadedModel, contextLength: number): ModelInfo {
+  return {
+    architecture: config.architecture,
+    vocabularySize: config.vocabularySize,
+    contextLength,
+    parameterCount: parameters.parameterCount,
+    trainedParameterCount: (adapter?.parameters ?? parameters).parameterCount,
+    lora: adapter?.config ?? null,
+    device: "cpu",
+    eosTokenIds,
+  };
+}
+
+async function open(
+  source: ModelSource,
+  lora: LoraConfig | undefined,
+  loraSeed: number,
+  device: ExecutionProvider,
+): Promise<OpenedModel> {
   if ("directory" in source && (await isAdapterDirectory(source.directory))) return openAdapter(source.directory, lora);
-  const options = { gradients: lora === undefined };
+  // Gradients of adapters have a store of their own; those of a model on a device are there.
+  const options = { gradients: lora === undefined && device === "cpu" };
   const model =
     "directory" in source ? await loadCheckpoint(source.directory, options) : await freshModel(source, options);
   return {
@@ -113,19 +144,10 @@ class EmbeddedLanguageModel implements LanguageModel {
     contextLength: number,
     private readonly options: LoadOptions,
   ) {
-    const { config, parameters, eosTokenIds, adapter } = model;
+    const { config, parameters, adapter } = model;
     this.trainer = new Trainer(config, parameters, { ...options, adapter });
     this.generator = new Generator(config, parameters, { ...options, contextLength, adapter });
-    this.info = {
-      architecture: config.architecture,
-      vocabularySize: config.vocabularySize,
-      contextLength,
-      parameterCount: parameters.parameterCount,
-      trainedParameterCount: this.trained.parameterCount,
-      lora: adapter?.config ?? null,
-      device: "cpu",
-      eosTokenIds,
-    };
+    this.info = modelInfo(model, contextLength);
   }
 
   async *sample(

@@ -3,6 +3,7 @@
  * The product's Policy port (packages/critique-grpo/src/policy) is a thin layer over `LanguageModel`.
  */
 
+import type { ExecutionProvider } from "./runtime/types.js";
 import type { LoraConfig } from "./weights/index.js";
 
 /** How one prompt is to be continued. */
@@ -146,6 +147,11 @@ export interface LoraOptions {
 }
 
 export interface LoadOptions {
+  /**
+   * What computes: the CPU, a GPU through WebGPU, or CUDA where its libraries are installed. "auto" (default) is the CPU:
+   * it is the one whose speed is measured and whose results are the same to the bit from run to run.
+   */
+  readonly device?: "auto" | ExecutionProvider;
   /** Trains adapters and nothing else. A source that is an adapter brings its own: rank, alpha and targets must agree. */
   readonly lora?: LoraOptions | undefined;
   /** Threads of the execution provider; default: the number of cores. */

@@ -18,6 +18,7 @@ import {
   headName,
   layerWeights,
 } from "../model/index.js";
+import type { ExecutionProvider } from "../runtime/types.js";
 import { adapterLayout, type LoraConfig, type ModelConfig, parameterLayout } from "../weights/index.js";
 import { withExternalInitializers } from "./external-initializers.js";
 
@@ -48,8 +49,14 @@ export type WeightKind = "feeds" | "constants";
  * softmax.
  * @param weightKind "constants": the weights are external initializers instead of inputs.
  * @param lora there are adapters beside the weights, which are inputs in any case.
+ * @param provider whose kernels will run it; on a device the weights are feeds.
  */
-export function generationModel(config: ModelConfig, weightKind: WeightKind, lora?: LoraConfig): Uint8Array {
+export function generationModel(
+  config: ModelConfig,
+  weightKind: WeightKind,
+  lora?: LoraConfig,
+  provider: ExecutionProvider = "cpu",
+): Uint8Array {
   const graph = new Graph();
   const specifications = parameterLayout(config).flat();
   const weights = new Map<string, Value>();
@@ -75,9 +82,9 @@ export function generationModel(config: ModelConfig, weightKind: WeightKind, lor
   const logits = multiply(linear(hidden, weights.get(headName(config))!), inverseTemperatures);
   const probabilities = graph.node("Softmax", [logits], [{ shape: logits.shape }], { attributes: { axis: -1n } })[0]!;
   const part = subgraph(graph, { logits, probabilities, ...caches });
-  if (weightKind === "feeds") return serialiseModel(part);
+  if (weightKind === "feeds") return serialiseModel(part, provider);
   const isWeight = new Set(weights.values());
-  const model = serialiseModel({ ...part, inputs: part.inputs.filter((input) => !isWeight.has(input)) });
+  const model = serialiseModel({ ...part, inputs: part.inputs.filter((input) => !isWeight.has(input)) }, provider);
   return withExternalInitializers(model, specifications);
 }
 

@@ -11,6 +11,7 @@ export { swiglu } from "./ops/activation.js";
 export { type AttentionBlocks, type CausalAttentionInputs, causalAttention } from "./ops/attention.js";
 export { logitGradient, logSoftmax, type TokenDistribution, tokenDistribution } from "./ops/distribution.js";
 export { add, exponential, multiply, negate, scale, subtract } from "./ops/elementwise.js";
+export { gatherRows } from "./ops/gather.js";
 export { gemm, type LowRankFactors, linear, lowRankLinear, type MatMulOptions, matmul, sumRows } from "./ops/linear.js";
 export { rmsNorm } from "./ops/normalization.js";
 export { type RotaryTables, rotaryEmbedding } from "./ops/rotary.js";

@@ -5,6 +5,7 @@ import {
   causalAttention,
   expandAs,
   exponential,
+  gatherRows,
   linear,
   logSoftmax,
   lowRankLinear,
@@ -161,6 +162,15 @@ const cases: [string, VjpCase][] = [
         [0, 1, 2].map((i) => x![i]! + x![i + 3]!),
         x!.map((value, i) => value * y![Math.floor(i / 3)]!),
       ],
+    },
+  ],
+  [
+    "gatherRows, some of them more than once",
+    {
+      inputs: { x: [4, 3] },
+      fixed: { indices: { type: "int32", shape: [5], data: Int32Array.of(2, 0, 2, 2, 3) } },
+      build: ({ x, indices }) => [gatherRows(x!, indices!)],
+      reference: ({ x }) => [[2, 0, 2, 2, 3].flatMap((row) => x!.slice(row * 3, row * 3 + 3))],
     },
   ],
   [

@@ -1,4 +1,5 @@
 export { type BatchAttentionInputs, batchAttention } from "./attention.js";
+export { causalMask } from "./causal-mask.js";
 export {
   type AttentionInput,
   type AttentionStrategy,

@@ -1,6 +1,6 @@
-import { Graph, serialiseModel, subgraph, type Value } from "../graph/index.js";
+import { Graph, type Shape, serialiseModel, subgraph, type Value } from "../graph/index.js";
 import { type BoundRun, createSession } from "../runtime/index.js";
-import type { Session, Tensor } from "../runtime/types.js";
+import type { ExecutionProvider, Session, Tensor } from "../runtime/types.js";
 import type { AdamWOptions, OptimizerStepResult } from "../types.js";
 import type { ParameterStore } from "../weights/index.js";
 import { float } from "./buffers.js";
@@ -42,8 +42,32 @@ export function gradientNorm(gradients: Float32Array): number {
   return Math.sqrt(a + b + c + d);
 }
 
-const coefficientNames = ["keep", "beta1", "rest1", "beta2", "rest2", "stepSize", "correction", "epsilon"] as const;
-type Coefficients = Readonly<Record<(typeof coefficientNames)[number], number>>;
+export const coefficientNames = [
+  "keep",
+  "beta1",
+  "rest1",
+  "beta2",
+  "rest2",
+  "stepSize",
+  "correction",
+  "epsilon",
+] as const;
+export type Coefficients = Readonly<Record<(typeof coefficientNames)[number], number>>;
+
+/** The numbers of update `step` (from 1); those of the gradient contain the clipping. */
+export function adamWCoefficients(options: AdamWOptions, step: number, gradNorm: number): Coefficients {
+  const clip = options.maxGradNorm > 0 ? Math.min(1, options.maxGradNorm / (gradNorm + 1e-6)) : 1;
+  return {
+    keep: 1 - options.learningRate * options.weightDecay,
+    beta1: options.beta1,
+    rest1: (1 - options.beta1) * clip,
+    beta2: options.beta2,
+    rest2: (1 - options.beta2) * clip * clip,
+    stepSize: options.learningRate / (1 - options.beta1 ** step),
+    correction: 1 / Math.sqrt(1 - options.beta2 ** step),
+    epsilon: options.epsilon,
+  };
+}
 
 /**
  * AdamW (Loshchilov & Hutter 2019) with the gradient clipped to a global L2 norm. Follows torch.optim.AdamW and
@@ -75,17 +99,7 @@ export class AdamW {
       return { gradNorm, skipped: true };
     }
     state.step++;
-    const clip = options.maxGradNorm > 0 ? Math.min(1, options.maxGradNorm / (gradNorm + 1e-6)) : 1;
-    const coefficients: Coefficients = {
-      keep: 1 - options.learningRate * options.weightDecay,
-      beta1: options.beta1,
-      rest1: (1 - options.beta1) * clip,
-      beta2: options.beta2,
-      rest2: (1 - options.beta2) * clip * clip,
-      stepSize: options.learningRate / (1 - options.beta1 ** state.step),
-      correction: 1 / Math.sqrt(1 - options.beta2 ** state.step),
-      epsilon: options.epsilon,
-    };
+    const coefficients = adamWCoefficients(options, state.step, gradNorm);
     for (const name of coefficientNames) this.inputs[name][0] = coefficients[name];
     this.session ??= this.prepare();
     await Promise.all(
@@ -112,7 +126,7 @@ export class AdamW {
   private prepare(): Session {
     const { store, state } = this;
     const threads = sharedThreads(this.threads);
-    const session = createSession(updateModel(), { name: "AdamW", threads, parallelism: "caller" });
+    const session = createSession(updateModel(["elements"], "cpu"), { name: "AdamW", threads, parallelism: "caller" });
     const laneCount = Math.min(threads, MAX_LANES);
     this.lanes = Array.from({ length: laneCount }, () => []);
     let next = 0;
@@ -136,23 +150,23 @@ export class AdamW {
 }
 
 /** The update as a graph: about three times as fast as a loop in JavaScript, and it leaves the event loop alone. */
-function updateModel(): Uint8Array {
+export function updateModel(shape: Shape, provider: ExecutionProvider): Uint8Array {
   const graph = new Graph();
   const [weight, first, second, gradient] = ["weight", "first", "second", "gradient"].map((name) =>
-    graph.input(name, ["elements"]),
+    graph.input(name, shape),
   ) as [Value, Value, Value, Value];
   const scalars = Object.fromEntries(coefficientNames.map((name) => [name, graph.input(name, [])])) as Readonly<
     Record<keyof Coefficients, Value>
   >;
   const { keep, beta1, rest1, beta2, rest2, stepSize, correction, epsilon } = scalars;
-  const node = (op: string, ...inputs: Value[]) => graph.node(op, inputs, [{ shape: ["elements"] }])[0]!;
+  const node = (op: string, ...inputs: Value[]) => graph.node(op, inputs, [{ shape }])[0]!;
   const newFirst = node("Add", node("Mul", first, beta1), node("Mul", gradient, rest1));
   const squared = node("Mul", node("Mul", gradient, gradient), rest2);
   const newSecond = node("Add", node("Mul", second, beta2), squared);
   const denominator = node("Add", node("Mul", node("Sqrt", newSecond), correction), epsilon);
   const change = node("Div", node("Mul", newFirst, stepSize), denominator);
   const newWeight = node("Sub", node("Mul", weight, keep), change);
-  return serialiseModel(subgraph(graph, { newWeight, newFirst, newSecond }));
+  return serialiseModel(subgraph(graph, { newWeight, newFirst, newSecond }), provider);
 }
 
 function updateSmall(

@@ -90,13 +90,14 @@ export class Lane {
   }
 }
 
-interface LossSpan {
+/** Where the predictions of a sequence's response start in a micro-batch. */
+export interface LossSpan {
   readonly sequence: IdenticalSequences;
   /** Row of the hidden states whose prediction is the first response token. */
   readonly start: number;
 }
 
-function lossSpans(inputs: readonly SharedInput[], time: number): LossSpan[] {
+export function lossSpans(inputs: readonly SharedInput[], time: number): LossSpan[] {
   return inputs.flatMap(({ sequences }, row) =>
     sequences.map((sequence) => ({ sequence, start: row * time + sequence.prompt.length - 1 })),
   );
@@ -124,7 +125,11 @@ function addLossRows(spans: readonly LossSpan[], rows: HeadRows, hidden: Float32
 }
 
 /** Hands over every sequence's log-probabilities, puts the loss's gradients in the rows. True if entropies have one. */
-function evaluateLoss({ evaluate }: Pass, spans: readonly LossSpan[], rows: HeadRows): boolean {
+export function evaluateLoss(
+  { evaluate }: Pick<Pass, "evaluate">,
+  spans: readonly LossSpan[],
+  rows: Pick<HeadRows, "logprobs" | "entropies" | "logprobGradients" | "entropyGradients">,
+): boolean {
   let withEntropy = false;
   let offset = 0;
   for (const { sequence } of spans) {

@@ -1,5 +1,5 @@
 import { elementCount, type ForwardAndBackward, resolveShape, type Subgraph } from "../graph/index.js";
-import { layerPrefix, rotaryTables } from "../model/index.js";
+import { causalMask, layerPrefix, rotaryTables } from "../model/index.js";
 import type { Tensor } from "../runtime/types.js";
 import type { LoraAdapter, ModelConfig, ParameterStore } from "../weights/index.js";
 import { float } from "./buffers.js";
@@ -154,11 +154,7 @@ export class TrunkPlan {
     const key = `${rows}×${columns}`;
     let mask = this.masks.get(key);
     if (!mask) {
-      const data = new Float32Array(rows * columns);
-      // A number rather than −∞: nothing turns into NaN, and exp() of it is zero all the same.
-      for (let row = 0; row < rows; row++)
-        data.fill(-1e30, row * columns + columns - rows + row + 1, (row + 1) * columns);
-      mask = float(data, [rows, columns]);
+      mask = float(causalMask(rows, columns), [rows, columns]);
       // Lengths vary from batch to batch; the latest are enough.
       if (this.masks.size >= 8) this.masks.delete(this.masks.keys().next().value!);
       this.masks.set(key, mask);
