@@ -10,6 +10,7 @@
 #   npm run conformance -- tinker-sdk        the official tinker SDK trains on `critique-grpo serve`
 #   npm run conformance -- skyrl             our Tinker client against a real SkyRL server (minutes)
 #   npm run conformance -- teacher           a run whose teacher is `transformers serve`
+#   npm run conformance -- webgpu            the WebGPU provider on a software adapter against the CPU provider (minutes)
 #   npm run conformance -- all
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -37,14 +38,15 @@ run() {
       bash conformance/setup.sh teacher conformance/teacher/requirements.txt
       node conformance/teacher/run.mjs "$@"
       ;;
+    webgpu) bash conformance/webgpu/run.sh "$@" ;;
     all)
-      for each in engine baselines math-verify evaluation sinks tinker-wire tinker-sdk teacher skyrl; do
+      for each in engine baselines math-verify evaluation sinks tinker-wire tinker-sdk teacher skyrl webgpu; do
         echo "== $each"
         run "$each"
       done
       ;;
     *)
-      echo "There is no conformance check called \"$name\"; there are engine, baselines, math-verify, evaluation, sinks, tinker-wire, tinker-sdk, teacher, skyrl, all." >&2
+      echo "There is no conformance check called \"$name\"; there are engine, baselines, math-verify, evaluation, sinks, tinker-wire, tinker-sdk, teacher, skyrl, webgpu, all." >&2
       exit 2
       ;;
   esac

@@ -42,6 +42,12 @@ export const engineSchema = z.discriminatedUnion("type", [
       })
       .nullish()
       .describe("Train low-rank adapters beside frozen weights; null or absent: full fine-tuning"),
+    device: z
+      .enum(["auto", "cpu", "webgpu", "cuda"])
+      .optional()
+      .describe(
+        "What computes: cpu, webgpu (a GPU through Vulkan, Direct3D 12 or Metal) or cuda; auto, the default, is the CPU. `critique-grpo doctor` tells what there is",
+      ),
     threads: z.int().min(1).optional().describe("Threads of the engine; default: all cores"),
     contextLength: z.int().min(2).optional().describe("Longest prompt + response; default: what the model allows"),
     microBatchTokens: z

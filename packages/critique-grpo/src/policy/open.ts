@@ -16,8 +16,9 @@ export interface OpenPolicyOptions {
 export async function openPolicy(engine: RunConfig["engine"], options: OpenPolicyOptions = {}): Promise<Policy> {
   switch (engine.type) {
     case "embedded": {
-      const { threads, contextLength, model, microBatchTokens, lora } = engine;
+      const { threads, contextLength, model, microBatchTokens, lora, device } = engine;
       const loaded = await loadModel(modelSource(model), {
+        ...(device === undefined ? {} : { device }),
         ...(threads === undefined ? {} : { threads }),
         ...(contextLength === undefined ? {} : { contextLength }),
         ...(lora ? { lora } : {}),

@@ -45,6 +45,8 @@ export interface TargetOptions extends EvaluationWishes {
   readonly overrides: readonly string[];
   readonly tokenizer?: string;
   readonly threads?: number;
+  /** As engine.device. */
+  readonly device?: string;
   readonly contextLength?: number;
   /** Address of the Tinker server. */
   readonly baseUrl?: string;
@@ -87,7 +89,7 @@ export interface LoadedTarget {
 /** @throws InputError if a run has no model yet, or a model directory is to take the place of a server's model */
 export function loadTarget(
   argument: string,
-  options: Pick<TargetOptions, "model" | "overrides" | "threads" | "contextLength" | "tokenizer">,
+  options: Pick<TargetOptions, "model" | "overrides" | "device" | "threads" | "contextLength" | "tokenizer">,
 ): LoadedTarget {
   const runFile = join(argument, "config.yaml");
   const isRun = existsSync(runFile);
@@ -101,6 +103,7 @@ export function loadTarget(
   const overrides = [
     // An exported model has its adapters merged, and an adapter directory brings its own.
     ...(model === undefined ? [] : [`engine.model=${JSON.stringify(resolve(model))}`, "engine.lora=null"]),
+    ...(options.device === undefined ? [] : [`engine.device=${options.device}`]),
     ...(options.threads === undefined ? [] : [`engine.threads=${options.threads}`]),
     ...(options.contextLength === undefined ? [] : [`engine.contextLength=${options.contextLength}`]),
     ...(options.tokenizer === undefined ? [] : [`tokenizer.path=${JSON.stringify(resolve(options.tokenizer))}`]),
@@ -128,6 +131,7 @@ async function prepareModel(directory: string, options: TargetOptions): Promise<
   }
   const engine = engineSchema.parse({
     ...{ type: "embedded", model: resolve(directory) },
+    ...(options.device === undefined ? {} : { device: options.device }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
   });

@@ -1,7 +1,7 @@
 /** Options that several commands share. */
 import { readFileSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { InputError } from "../../config/errors.js";
 import type { RunConfig } from "../../config/schema.js";
 
@@ -17,6 +17,14 @@ export function parseNumber(minimum: number, integer: boolean): (text: string) =
     }
     return value;
   };
+}
+
+/** Where a model is computed, as engine.device. */
+const devices = ["auto", "cpu", "webgpu", "cuda"] as const;
+export type Device = (typeof devices)[number];
+
+export function deviceOption(): Option {
+  return new Option("--device <name>", "what computes (default: auto, the CPU)").choices(devices);
 }
 
 export function addConfigOptions(command: Command): Command {

@@ -7,7 +7,8 @@ import { type CliIo, EXIT } from "../io.js";
 import { formatCount } from "../output/format.js";
 import { newCommand } from "./common.js";
 
-type Outcome = "ok" | "warning" | "failed";
+/** "absent": nothing needs it. */
+type Outcome = "ok" | "warning" | "failed" | "absent";
 
 interface Finding {
   readonly name: string;
@@ -46,7 +47,7 @@ async function examine(): Promise<Finding[]> {
     findMemory(),
     findDirectory(),
     engine,
-    ...(engine.outcome === "failed" ? [] : [await findModel()]),
+    ...(engine.outcome === "failed" ? [] : [await findModel(), ...(await findDevices())]),
   ];
 }
 
@@ -97,6 +98,17 @@ async function findEngine(): Promise<Finding> {
     outcome: "ok",
     detail: `ONNX Runtime ${info.version}, ${info.threads} threads, ${info.providers.join(", ")} (${info.libraryPath})`,
   };
+}
+
+/** The values of engine.device beside the CPU. */
+async function findDevices(): Promise<Finding[]> {
+  const { providerStatuses } = await import("@critique-grpo/engine");
+  const statuses = (await providerStatuses()).filter(({ provider }) => provider !== "cpu");
+  return statuses.map(({ provider, available, detail }) => ({
+    name: `device ${provider}`,
+    outcome: available ? "ok" : "absent",
+    detail: available ? detail : `not available: ${detail}`,
+  }));
 }
 
 /** A fresh small model: forward and backward passes for about a second. */
@@ -152,7 +164,7 @@ const SPEED_MODEL = {
   eos_token_id: 0,
 };
 
-const MARKS: Readonly<Record<Outcome, string>> = { ok: "✓", warning: "!", failed: "✗" };
+const MARKS: Readonly<Record<Outcome, string>> = { ok: "✓", warning: "!", failed: "✗", absent: "–" };
 
 function describe(findings: readonly Finding[]): string {
   const widest = Math.max(...findings.map(({ name }) => name.length));

@@ -19,7 +19,7 @@ import {
 import { type CliIo, EXIT } from "../io.js";
 import { describeSummary } from "../output/evaluation.js";
 import { formatCount } from "../output/format.js";
-import { addConfigOptions, collect, newCommand, parseBenchmarks, parseNumber } from "./common.js";
+import { addConfigOptions, collect, deviceOption, newCommand, parseBenchmarks, parseNumber } from "./common.js";
 
 const EXAMPLES = `
 Targets:
@@ -83,6 +83,7 @@ export function evalCommand(io: CliIo, finish: (code: number) => void): Command 
     .option("--plain", "encode prompts as they are, without the chat template")
     .option("--model <name>", "model directory in the place of the YAML's; name of the model at an endpoint")
     .option("--tokenizer <directory>", "directory with tokenizer.json (default: the model directory)")
+    .addOption(deviceOption())
     .option("--threads <n>", "threads of the engine (default: all cores)", parseNumber(1, true))
     .option("--context-length <n>", "longest prompt + response (default: what the model allows)", parseNumber(2, true))
     .option("--base-url <address>", "Tinker server of a tinker:// path (default: TINKER_BASE_URL)")

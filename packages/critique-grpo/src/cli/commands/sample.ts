@@ -7,7 +7,7 @@ import { openConfiguredPolicy } from "../../setup/prepare.js";
 import { loadTextCodec } from "../../text/codec.js";
 import { encodePrompt } from "../../text/prompt.js";
 import { type CliIo, EXIT } from "../io.js";
-import { newCommand, parseNumber, readTextFile } from "./common.js";
+import { type Device, deviceOption, newCommand, parseNumber, readTextFile } from "./common.js";
 
 const EXAMPLES = `
 Examples:
@@ -31,6 +31,7 @@ interface SampleOptions {
   readonly maxTokens: number;
   readonly seed: number;
   readonly threads?: number;
+  readonly device?: Device;
   readonly json?: boolean;
 }
 
@@ -48,6 +49,7 @@ export function sampleCommand(io: CliIo, finish: (code: number) => void): Comman
     .option("--top-p <p>", "keep the smallest set of tokens with this probability; 1 = all", parseNumber(0, false), 1)
     .option("--max-tokens <n>", "longest response", parseNumber(1, true), 256)
     .option("--seed <n>", "the same seed gives the same responses", parseNumber(0, true), 0)
+    .addOption(deviceOption())
     .option("--threads <n>", "threads of the engine (default: all cores)", parseNumber(1, true))
     .option("--json", "print one JSON object a response")
     .addHelpText("after", EXAMPLES)
@@ -65,6 +67,7 @@ async function runSample(io: CliIo, prompts: readonly string[], options: SampleO
     engine: {
       type: "embedded",
       model: options.model,
+      ...(options.device === undefined ? {} : { device: options.device }),
       ...(options.threads === undefined ? {} : { threads: options.threads }),
     },
   });
