@@ -1,7 +1,8 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readMetrics } from "critique-grpo";
+import { hasBrowser, launchBrowser, openPage, withoutBrowser } from "@critique-grpo/dashboard/testing";
+import { readMetrics, readRollouts, startDashboard } from "critique-grpo";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Plan } from "./plan.js";
 import { Progress } from "./progress.js";
@@ -50,5 +51,31 @@ describe("runQuickstart", () => {
     expect(printed).toMatch(/warm-up 1\/2/);
     expect(printed).toContain("the warm-up did not converge in 2 steps");
     expect(printed).toContain("summary.json");
+  });
+
+  it.skipIf(!hasBrowser)(`can be looked at in the dashboard, token by token${withoutBrowser}`, async () => {
+    const dashboard = await startDashboard({ runs: out });
+    const browser = await launchBrowser();
+    try {
+      const { page, complaints } = await openPage(browser);
+      await page.goto(`${dashboard.url}#/run/${encodeURIComponent("seed-5/critique-grpo")}`);
+      await expect.poll(() => page.locator(".facts").innerText(), { timeout: 20_000 }).toContain("2 of 2");
+      await expect.poll(() => page.locator(".chart path.line").count()).toBeGreaterThan(5);
+      await page.getByRole("link", { name: "Groups", exact: true }).click();
+      const [record] = await readRollouts(join(out, "seed-5", "critique-grpo"), 2);
+      await expect.poll(() => page.locator(".question h1").innerText()).toBe(record!.question.text);
+      await page.keyboard.press("c");
+      // The run's own tokenizer says what each token is.
+      const first = page.locator(".response .tokens").first();
+      await expect.poll(() => first.locator(".token").count()).toBe(record!.initial[0]!.tokens.length);
+      expect(await first.innerText()).toContain(record!.initial[0]!.text);
+      expect(await first.locator(".token").first().getAttribute("title")).toContain(
+        `log p ${record!.initial[0]!.logprobs[0]!.toFixed(3)}`,
+      );
+      expect(complaints).toEqual([]);
+    } finally {
+      await browser.close();
+      await dashboard.close();
+    }
   });
 });

@@ -1,6 +1,6 @@
 /**
  * The facts of every group of a run. A run of ten thousand steps has a million groups: as objects they would take a
- * gigabyte, as the numbers below 36 bytes each.
+ * gigabyte, as the numbers below 56 bytes each.
  */
 import type { GroupFacts } from "./group-facts.js";
 

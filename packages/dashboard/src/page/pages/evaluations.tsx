@@ -6,7 +6,7 @@ import type { Curve } from "../charts/curve.js";
 import { csv, fileName, save } from "../charts/export.js";
 import { Empty, Loading, Problem } from "../components/state.js";
 import { apiPath, useJson, useRevision } from "../state/data.js";
-import { formatNumber, formatPercent, formatTime } from "../state/format.js";
+import { formatNumber, formatPercent, formatTime, plural } from "../state/format.js";
 
 export function Evaluations({ runId }: { readonly runId: string }) {
   const { data, error } = useJson<EvaluationsAnswer>(apiPath(["runs", runId, "evaluations"]), useRevision(runId));
@@ -47,8 +47,9 @@ export function Evaluations({ runId }: { readonly runId: string }) {
               ))}
             </select>
             <span class="muted">
-              {formatNumber(shown.samples)} samples at temperature {formatNumber(shown.temperature)}, mean length{" "}
-              {formatNumber(shown.meanLength)} tokens, {formatPercent(shown.truncated)} cut off
+              {shown.samples === null ? "?" : plural(shown.samples, "sample")} a question at temperature{" "}
+              {formatNumber(shown.temperature)}, mean length {formatNumber(shown.meanLength)} tokens,{" "}
+              {formatPercent(shown.truncated)} cut off
               {shown.time !== null && ` · ${formatTime(shown.time)}`}
             </span>
           </label>
