@@ -105,15 +105,6 @@ export class RolloutIndex {
     return this.#contents;
   }
 
-  /** Waits until everything that is there has been indexed. */
-  async settle(): Promise<Contents> {
-    for (;;) {
-      const contents = await this.touch();
-      if (this.#indexing === null) return contents;
-      await this.#indexing;
-    }
-  }
-
   progress(): IndexProgress {
     const indexedSteps = this.#contents.steps.size;
     const totalSteps = this.#steps.length;
@@ -203,8 +194,6 @@ export class RolloutIndex {
     return join(this.#directory, ROLLOUTS_DIRECTORY, rolloutsName(step));
   }
 }
-
-export type IndexContents = Contents;
 
 export function countsByFlag(count: (bit: number) => number): Record<GroupFlag, number> {
   return Object.fromEntries(GROUP_FLAGS.map((flag) => [flag, count(flagBit(flag))])) as Record<GroupFlag, number>;
