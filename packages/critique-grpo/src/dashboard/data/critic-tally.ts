@@ -98,8 +98,7 @@ export class CriticTally {
       if (critique.tokens !== undefined) {
         tally.tokens = (tally.tokens ?? 0) + critique.tokens.prompt + critique.tokens.completion;
       }
-      const cost = costOf(critique);
-      if (cost !== null) tally.cost = (tally.cost ?? 0) + cost;
+      if (critique.cost !== undefined) tally.cost = (tally.cost ?? 0) + critique.cost;
       if (reward.correct) continue;
       for (const refinement of refinements) {
         if (refinement.refines !== index) continue;
@@ -121,9 +120,4 @@ export class CriticTally {
     }
     return tally;
   }
-}
-
-/** Only priced critics have one. */
-export function costOf(critique: object): number | null {
-  return "cost" in critique && typeof critique.cost === "number" ? critique.cost : null;
 }

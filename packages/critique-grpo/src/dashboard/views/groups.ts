@@ -9,7 +9,6 @@ import {
 import { lastBoxed } from "../../feedback/reward/exact-match.js";
 import { HttpError } from "../../http/errors.js";
 import type { RecordedInitialResponse, RecordedRefinement, RolloutRecord } from "../../run/records.js";
-import { costOf } from "../data/critic-tally.js";
 import { flagBit, flagsOf, type GroupFacts, groupFlags, shortened } from "../data/group-facts.js";
 import { countsByFlag, type RolloutIndex } from "../data/rollout-index.js";
 
@@ -189,7 +188,7 @@ function responseView(response: RecordedInitialResponse | RecordedRefinement) {
 
 function critiqueView({ critique }: RecordedInitialResponse) {
   if (critique === undefined) return null;
-  const { kind, text, failure, verdict, agreement, leak, latencyMs, tokens, cutFrom, prompt } = critique;
+  const { kind, text, failure, verdict, agreement, leak, latencyMs, tokens, cost, cutFrom, prompt } = critique;
   return {
     ...{ kind, text },
     failure: failure ?? null,
@@ -198,7 +197,7 @@ function critiqueView({ critique }: RecordedInitialResponse) {
     leak: leak ?? null,
     latencyMs: latencyMs ?? null,
     tokens: tokens === undefined ? null : tokens.prompt + tokens.completion,
-    cost: costOf(critique),
+    cost: cost ?? null,
     cutFrom: cutFrom ?? null,
     prompt: prompt ?? null,
   };

@@ -112,6 +112,13 @@ export const CHARTS: readonly ChartSpec[] = [
     ],
   },
   {
+    title: "Critic latency",
+    meaning: "Seconds from the request to its answer, mean",
+    format: "seconds",
+    minimum: 0,
+    curves: [{ metric: "critique/mean_latency", label: "mean" }],
+  },
+  {
     title: "Gradient norm",
     meaning: "Before clipping",
     format: "number",
