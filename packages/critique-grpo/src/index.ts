@@ -8,8 +8,26 @@ export { loadUserModule } from "./config/user-module.js";
 export { type DashboardOptions, type RunningDashboard, startDashboard } from "./dashboard/index.js";
 export { type LocatedQuestion, loadQuestions } from "./data/load.js";
 export type * from "./data/question.js";
+export { type BenchmarkSource, benchmarkNamed, loadBenchmark, type PromptStyle } from "./evaluation/benchmarks/load.js";
+export { type Benchmark, benchmarks } from "./evaluation/benchmarks/registry.js";
+export {
+  EvaluationDirectory,
+  type EvaluationManifest,
+  type GenerationRecord,
+  readEvaluationQuestions,
+  readGenerations,
+  readManifest,
+  readSummary,
+} from "./evaluation/directory.js";
 export { evaluate } from "./evaluation/evaluate.js";
+export { type Attempt, analyseFailures, type FailureOptions } from "./evaluation/failures/analyse.js";
+export { type CriticReport, type FailureReport, failureReport } from "./evaluation/failures/report.js";
+export { type EndpointOptions, endpointGenerator } from "./evaluation/generators/endpoint.js";
+export type { ResponseGenerator } from "./evaluation/generators/generator.js";
+export { policyGenerator } from "./evaluation/generators/policy.js";
+export { type MeasureOptions, measure } from "./evaluation/measure.js";
 export type * from "./evaluation/types.js";
+export { builtInVerifier, createVerifier } from "./evaluation/verifier.js";
 export type { Critic, CriticRun, CritiqueRequest } from "./feedback/critique/critic.js";
 export { type CritiqueFunction, createProgramCritic } from "./feedback/critique/program.js";
 export { resolveCritic } from "./feedback/critique/resolve.js";

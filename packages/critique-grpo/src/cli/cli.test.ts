@@ -139,9 +139,11 @@ describe("eval", () => {
     const run = await project.run(["eval", project.path("first"), ...held()]);
     expect(run.code).toBe(0);
     expect(run.stderr).toContain(project.path("first/evaluations/data-"));
-    const argv = ["--files", project.path("data.jsonl"), "--reward", "exact-match", "--plain", "--max-tokens", "4"];
+    const argv = ["--files", project.path("data.jsonl"), "--reward", "exact-match", "--plain"];
     const model = await project.run(["eval", project.path("first/model"), ...argv, "--out", project.path("bare")]);
     expect([model.code, model.stdout]).toEqual([0, expect.stringContaining("all         3 × 1")]);
+    const manifest = JSON.parse(readFileSync(project.path("bare/evaluation.json"), "utf8")) as object;
+    expect(manifest).toMatchObject({ target: { kind: "model" }, settings: { maxTokens: 48 } });
   });
 
   it("scores saved generations anew", async () => {

@@ -135,7 +135,10 @@ async function prepareModel(directory: string, options: TargetOptions): Promise<
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.contextLength === undefined ? {} : { contextLength: options.contextLength }),
   });
-  const config = { ...bareConfig(options), engine };
+  // Of a short context, a quarter is left for prompts.
+  const maxTokens =
+    options.maxTokens ?? Math.min(BARE_MAX_TOKENS, Math.floor(0.75 * readModelLimits(engine).contextLength));
+  const config = { ...bareConfig({ ...options, maxTokens }), engine };
   const rewards = await resolveRewards(config.reward, (path) => loadUserModule(path));
   const target = { kind: "model", name: directory, ...fingerprint(engine) } as const;
   return preparePolicy(config, rewards, { target, parent: "evaluations" });

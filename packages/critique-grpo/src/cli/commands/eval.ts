@@ -74,7 +74,11 @@ export function evalCommand(io: CliIo, finish: (code: number) => void): Command 
     )
     .option("--temperature <t>", "default: evaluation.temperature, 0.6", parseNumber(0, false))
     .option("--top-p <p>", "default: evaluation.topP, 1", parseNumber(0, false))
-    .option("--max-tokens <n>", "longest response (default: evaluation.maxTokens, 4096)", parseNumber(1, true))
+    .option(
+      "--max-tokens <n>",
+      "longest response (default: evaluation.maxTokens; without a YAML 4096, or what the context allows)",
+      parseNumber(1, true),
+    )
     .option("--seed <n>", "default: the YAML's, 0", parseNumber(0, true))
     .option("--greedy", "draw one greedy response a question as well")
     .option("--limit <n>", "use only the first questions of each set", parseNumber(1, true))
