@@ -119,14 +119,19 @@ export class DeviceGenerator {
       const { buffers, cache } = await this.prefill(prompts, capacity, signal);
       const started: { readonly sequence: Sequence; readonly row: number }[] = [];
       const finished: SampledSequence[] = [];
-      for (const [row, waiting] of prompts.entries()) {
-        const { firstSample, count } = portionsByPrompt.get(waiting)!;
-        for (let sampleIndex = firstSample; sampleIndex < firstSample + count; sampleIndex++) {
-          const sequence = new Sequence(waiting.prepared, sampleIndex);
-          const stopReason = this.extend(sequence, buffers, row);
-          if (stopReason === undefined) started.push({ sequence, row });
-          else finished.push(sequence.finish(stopReason));
+      try {
+        for (const [row, waiting] of prompts.entries()) {
+          const { firstSample, count } = portionsByPrompt.get(waiting)!;
+          for (let sampleIndex = firstSample; sampleIndex < firstSample + count; sampleIndex++) {
+            const sequence = new Sequence(waiting.prepared, sampleIndex);
+            const stopReason = this.extend(sequence, buffers, row);
+            if (stopReason === undefined) started.push({ sequence, row });
+            else finished.push(sequence.finish(stopReason));
+          }
         }
+      } catch (error) {
+        releaseCache(cache);
+        throw error;
       }
       await this.reorder(batch, cache, started);
       yield* finished;
