@@ -13,6 +13,8 @@ import type {
 } from "./types.js";
 
 const DEFAULT_BATCH_SEQUENCES = 1024;
+/** Responses that may wait for their verdict. */
+const MAX_UNRECORDED = 16;
 /** Keeps the questions of two evaluations with neighbouring seeds apart. */
 const SEED_STRIDE = 1_000_003;
 
@@ -151,15 +153,18 @@ async function drawBatch(
     await journal?.append(set.name, question.id, greedy ? "greedy" : generated.sample, response);
     progress();
   };
-  const recording: Promise<void>[] = [];
+  const recording = new Set<Promise<void>>();
   let failed: { readonly error: unknown } | undefined;
   try {
     for await (const generated of generator.generate(requests, signal ? { signal } : {})) {
-      recording.push(
-        record(generated).catch((error: unknown) => {
+      const recorded: Promise<void> = record(generated)
+        .catch((error: unknown) => {
           failed ??= { error };
-        }),
-      );
+        })
+        .finally(() => recording.delete(recorded));
+      recording.add(recorded);
+      // What waits for its verdict would be lost with the process: an endpoint is asked no further until it is recorded.
+      if (recording.size >= MAX_UNRECORDED) await Promise.race(recording);
       if (failed !== undefined) break;
     }
   } finally {
