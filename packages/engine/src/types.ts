@@ -146,12 +146,19 @@ export interface LoraOptions {
   readonly seed?: number;
 }
 
+/** Whether the backward pass computes a layer's activations again instead of keeping them. Gradients are the same bits. */
+export type RecomputeMode = "auto" | "always" | "never";
+
 export interface LoadOptions {
   /**
    * What computes: the CPU, a GPU through WebGPU, or CUDA where its libraries are installed. "auto" (default) is the CPU:
    * it is the one whose speed is measured and whose results are the same to the bit from run to run.
    */
   readonly device?: "auto" | ExecutionProvider;
+  /** Default "auto": the layers whose activations do not fit into `memoryBytes`. */
+  readonly recompute?: RecomputeMode | undefined;
+  /** Memory that training may plan with; default: 70 % of the machine's. Generation's keys and values come on top. */
+  readonly memoryBytes?: number | undefined;
   /** Trains adapters and nothing else. A source that is an adapter brings its own: rank, alpha and targets must agree. */
   readonly lora?: LoraOptions | undefined;
   /** Threads of the execution provider; default: the number of cores. */

@@ -48,6 +48,19 @@ export const engineSchema = z.discriminatedUnion("type", [
       .describe(
         "What computes: cpu, webgpu (a GPU through Vulkan, Direct3D 12 or Metal) or cuda; auto, the default, is the CPU. `critique-grpo doctor` tells what there is",
       ),
+    recompute: z
+      .enum(["auto", "always", "never"])
+      .optional()
+      .describe(
+        "Whether the backward pass computes layers again instead of keeping their activations: auto (default), those that do not fit into memoryGiB, all (least memory, about a third slower), or none. The gradients are the same",
+      ),
+    memoryGiB: z
+      .number()
+      .gt(0)
+      .optional()
+      .describe(
+        "Memory that training may plan with; default: 70 % of the machine's. Generation's keys and values come on top",
+      ),
     threads: z.int().min(1).optional().describe("Threads of the engine; default: all cores"),
     contextLength: z.int().min(2).optional().describe("Longest prompt + response; default: what the model allows"),
     microBatchTokens: z

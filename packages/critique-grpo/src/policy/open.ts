@@ -16,12 +16,14 @@ export interface OpenPolicyOptions {
 export async function openPolicy(engine: RunConfig["engine"], options: OpenPolicyOptions = {}): Promise<Policy> {
   switch (engine.type) {
     case "embedded": {
-      const { threads, contextLength, model, microBatchTokens, lora, device } = engine;
+      const { threads, contextLength, model, microBatchTokens, lora, device, recompute, memoryGiB } = engine;
       const loaded = await loadModel(modelSource(model), {
         ...(device === undefined ? {} : { device }),
         ...(threads === undefined ? {} : { threads }),
         ...(contextLength === undefined ? {} : { contextLength }),
         ...(lora ? { lora } : {}),
+        ...(recompute === undefined ? {} : { recompute }),
+        ...(memoryGiB === undefined ? {} : { memoryBytes: memoryGiB * 2 ** 30 }),
       });
       const name = typeof model === "string" ? model : model.config;
       const policy = new EmbeddedPolicy(loaded, name, microBatchTokens);

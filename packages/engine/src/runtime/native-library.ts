@@ -65,8 +65,10 @@ const STATUS_FUNCTIONS = {
   BindOutput: [137, "void *", "str", "void *"],
   BindOutputToDevice: [138, "void *", "str", "void *"],
   GetBoundOutputValues: [140, "void *", "void *", "void *", "void *"],
+  CreateAndRegisterAllocator: [144, "void *", "void *", "void *"],
   SetGlobalIntraOpNumThreads: [147, "void *", "int"],
   SetGlobalInterOpNumThreads: [148, "void *", "int"],
+  CreateArenaCfg: [156, "size_t", "int", "int", "int", "void *"],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, "void *", "void *"],
   CreateCUDAProviderOptions: [205, "void *"],
   AddExternalInitializers: [210, "void *", "void *", "void *", "size_t"],
@@ -85,6 +87,7 @@ const RELEASE_FUNCTIONS = {
   ReleaseSessionOptions: 100,
   ReleaseThreadingOptions: 122,
   ReleaseIoBinding: 135,
+  ReleaseArenaCfg: 157,
   ReleaseCUDAProviderOptions: 208,
 } as const;
 
@@ -191,10 +194,29 @@ export function openEnvironment(threads: number): Environment {
       threads,
       memoryInfo: output(status.CreateCpuMemoryInfo, 0, 0),
     };
+    registerSharedArena(environment.pointer);
   } finally {
     release.ReleaseThreadingOptions(threading);
   }
   return environment;
+}
+
+/**
+ * The arena of the sessions with `sharedArena`. It grows by what is asked for rather than by powers of two, and a session
+ * takes what another has given back: their peaks do not add up.
+ */
+function registerSharedArena(environment: bigint): void {
+  const { status, release } = loadLibrary();
+  const arenaAllocator = 1;
+  const growAsRequested = 1;
+  const byDefault = -1;
+  const configuration = output(status.CreateArenaCfg, 0, growAsRequested, byDefault, byDefault);
+  const info = output(status.CreateCpuMemoryInfo, arenaAllocator, 0);
+  try {
+    check(status.CreateAndRegisterAllocator(environment, info, configuration));
+  } finally {
+    release.ReleaseArenaCfg(configuration);
+  }
 }
 
 /** Describes memory of the host. A session must have been made before. */

@@ -145,6 +145,7 @@ export class NativeSession {
       if (options.parallelism === "caller") check(status.SetIntraOpNumThreads(sessionOptions, 1));
       else check(status.DisablePerSessionThreads(sessionOptions));
       if (options.memoryPlan === false) check(status.DisableMemPattern(sessionOptions));
+      if (options.sharedArena) check(status.AddSessionConfigEntry(sessionOptions, "session.use_env_allocators", "1"));
       check(status.SetSessionLogSeverityLevel(sessionOptions, LOG_LEVEL_ERROR));
       check(
         status.SetSessionGraphOptimizationLevel(

@@ -66,6 +66,8 @@ export interface SessionOptions {
    * the arena when it is needed: less memory, and no slower, where shapes vary.
    */
   readonly memoryPlan?: boolean;
+  /** Takes intermediate values from an arena that all such sessions share, so that their peaks do not add up. */
+  readonly sharedArena?: boolean;
   readonly graphOptimization?: "disabled" | "basic" | "extended" | "all";
   /** Shown in errors and profiles. */
   readonly name?: string;

@@ -8,7 +8,7 @@ import { type HeadGraphs, headGraphs, scoreGraph } from "./head-graph.js";
 import { BoundRuns, type Sessions } from "./sessions.js";
 
 /** Numbers in one [rows, vocabulary] tensor at a time: 64 MB. A few such tensors live at once. */
-const CHUNK_ELEMENTS = 16 * 1024 * 1024;
+export const CHUNK_ELEMENTS = 16 * 1024 * 1024;
 
 /** The rows that carry loss in a micro-batch: each predicts one target. All arrays have `count` rows. */
 export interface HeadRows {

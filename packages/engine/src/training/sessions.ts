@@ -8,6 +8,16 @@ export function sharedThreads(threads: number | undefined): number {
   return threads ?? availableParallelism();
 }
 
+/** Lanes run on libuv's thread pool, which has four threads. */
+const MAX_LANES = 4;
+/** Every lane but the first has a gradient arena of its own: above this they share the work inside each operation. */
+const MAX_LANE_GRADIENT_BYTES = 512 * 1024 * 1024;
+
+/** How many micro-batches run side by side, each on one core. */
+export function planLaneCount(threads: number, gradientBytes: number): number {
+  return threads <= MAX_LANES && (threads - 1) * gradientBytes <= MAX_LANE_GRADIENT_BYTES ? threads : 1;
+}
+
 /** Sessions by name, made when first needed and shared by all lanes. */
 export class Sessions {
   private readonly sessions = new Map<string, Session>();
@@ -23,6 +33,7 @@ export class Sessions {
         ...this.options,
         graphOptimization: "disabled",
         memoryPlan: false,
+        sharedArena: true,
         name,
       });
       this.sessions.set(name, session);

@@ -1,6 +1,7 @@
 import type {
   ForwardBackwardOptions,
   ForwardBackwardResult,
+  RecomputeMode,
   TokenLogprobs,
   TokenLoss,
   TokenSequence,
@@ -10,9 +11,10 @@ import { GradientArena } from "./gradients.js";
 import { HeadPlan } from "./head.js";
 import { type EvaluatedSequence, evaluateMembers, gatherInputs } from "./identical.js";
 import { Lane, type Pass } from "./lane.js";
+import { defaultMemoryBytes, estimateTrainingMemory, fixedBytes } from "./memory.js";
 import { type MicroBatch, planLanes } from "./micro-batches.js";
-import { Sessions, sharedThreads } from "./sessions.js";
-import { TrunkPlan } from "./trunk-plan.js";
+import { planLaneCount, Sessions, sharedThreads } from "./sessions.js";
+import { type TrunkBatch, TrunkPlan } from "./trunk-plan.js";
 
 /**
  * Padded tokens in a micro-batch unless the caller says otherwise. Small enough that a layer's activations stay near the
@@ -23,18 +25,15 @@ const MIN_MICRO_BATCH_TOKENS = 128;
 /** What the kept activations of all lanes may take; large models get smaller micro-batches. */
 const ACTIVATION_BYTES = 1024 * 1024 * 1024;
 
-/** Lanes run on libuv's thread pool, which has four threads. */
-const MAX_LANES = 4;
-/** Every lane but the first has a gradient arena of its own: above this they share the work inside each operation. */
-const MAX_LANE_GRADIENT_BYTES = 512 * 1024 * 1024;
-
 export interface TrainerOptions {
   /** Cores to use; default: all. */
   readonly threads?: number | undefined;
   /** Trains this adapter; the parameters stay as they are. */
   readonly adapter?: LoraAdapter | undefined;
-  /** Bytes of activations that all lanes together may keep; layers beyond are computed again. Default: no limit. */
-  readonly keptBytes?: number | undefined;
+  /** Whether the backward pass computes layers again: where memory is short ("auto", default), always or never. */
+  readonly recompute?: RecomputeMode | undefined;
+  /** Memory that training may plan with; default: a share of the machine's. */
+  readonly memoryBytes?: number | undefined;
   /** For tests: see `HeadPlan` and `TrunkOptions`. */
   readonly headChunkElements?: number;
   readonly blockRows?: number;
@@ -59,16 +58,33 @@ export class Trainer {
     options: TrainerOptions = {},
   ) {
     const threads = sharedThreads(options.threads);
-    const { adapter, blockRows, keptBytes = Number.POSITIVE_INFINITY } = options;
+    const { adapter, blockRows } = options;
     this.trained = adapter?.parameters ?? parameters;
-    const affordable = (threads - 1) * this.trained.data.byteLength <= MAX_LANE_GRADIENT_BYTES;
-    this.laneCount = threads <= MAX_LANES && affordable ? threads : 1;
+    this.laneCount = planLaneCount(threads, this.trained.data.byteLength);
     this.sessions = new Sessions({ threads, parallelism: this.laneCount > 1 ? "caller" : "pool" });
     this.trunkPlan = new TrunkPlan(config, parameters, adapter, this.sessions, {
       blockRows,
-      keptBytes: keptBytes / this.laneCount,
+      keptBytes: (batch) => this.keptBytes(batch, options),
     });
     this.headPlan = new HeadPlan(config, this.sessions, adapter === undefined, options.headChunkElements);
+  }
+
+  /** What is left of the memory for a lane's activations. */
+  private keptBytes({ batch, time }: TrunkBatch, options: TrainerOptions): number {
+    const { recompute = "auto", memoryBytes = defaultMemoryBytes(), threads, adapter } = options;
+    switch (recompute) {
+      case "always":
+        return 0;
+      case "never":
+        return Number.POSITIVE_INFINITY;
+      case "auto": {
+        const demand = { config: this.config, lora: adapter?.config, threads };
+        const estimate = estimateTrainingMemory({ ...demand, longest: time, microBatchTokens: batch * time });
+        return Math.max(0, memoryBytes - fixedBytes(estimate)) / this.laneCount;
+      }
+      default:
+        throw new RangeError(`Unknown mode ${String(recompute satisfies never)}`);
+    }
   }
 
   async logprobs(sequences: readonly TokenSequence[], options: ForwardBackwardOptions): Promise<TokenLogprobs[]> {

@@ -26,11 +26,31 @@ const BLOCK_ROWS = 256;
 /** Above so many blocks they become larger: graphs grow with them. */
 const MAX_SMALL_BLOCKS = 8;
 
+/** Up to here all layers are one graph; larger ones need less memory one by one, and the calls are nothing beside the work. */
+const MAX_WHOLE_LAYER_BYTES = 16 * 1024 * 1024;
+
+/** Numbers that a layer keeps for each token of rows of a length; adapters add a few. */
+export function activationNumbers(config: ModelConfig, time: number): number {
+  const { hiddenSize, intermediateSize, headCount, keyValueHeadCount, headDimension, queryKeyNorm } = config;
+  const [query, keys] = [headCount * headDimension, keyValueHeadCount * headDimension];
+  const probabilities = time <= BLOCK_ROWS ? headCount * time : 0;
+  // Gate and up; hidden states after attention; context; rotated query and key, value; query and key before their norm.
+  const projections = (queryKeyNorm ? 2 : 1) * (query + keys) + query + keys;
+  return 2 * intermediateSize + hiddenSize + projections + probabilities;
+}
+
+/** Numbers a token that exist at a time within the backward pass of a layer, beside those that are kept. */
+export function temporaryNumbers(config: ModelConfig, time: number): number {
+  const { hiddenSize, intermediateSize, headCount, headDimension } = config;
+  const scores = headCount * Math.min(time, BLOCK_ROWS) * 4;
+  return 6 * intermediateSize + 4 * hiddenSize + 6 * headCount * headDimension + scores;
+}
+
 export interface TrunkOptions {
   /** For tests: rows of a block of attention. */
   readonly blockRows?: number | undefined;
-  /** Bytes of activations that a lane may keep; Infinity: all of them, in one graph. */
-  readonly keptBytes?: number | undefined;
+  /** Bytes of activations that a lane may keep of a batch; default: no limit. */
+  readonly keptBytes?: ((batch: TrunkBatch) => number) | undefined;
 }
 
 /** How a batch runs: layers in one graph, and how many of the last segments keep their activations for backward. */
@@ -56,18 +76,18 @@ export class TrunkPlan {
   ) {}
 
   /**
-   * Everything in one graph if the activations of the batch fit. If not, one graph a layer: the last layers keep what
-   * fits, the others keep their input and compute the rest again. The results are the same bits either way.
+   * A small batch is one graph. Of a large one each layer is a graph: the last layers keep what fits, the others keep
+   * their input and compute the rest again. The results are the same bits either way.
    */
   segments({ batch, time }: TrunkBatch): SegmentPlan {
     const { layerCount } = this.config;
-    const { keptBytes = Number.POSITIVE_INFINITY } = this.options;
+    const keptBytes = this.options.keptBytes?.({ batch, time }) ?? Number.POSITIVE_INFINITY;
     const whole: SegmentPlan = { layersPerSegment: layerCount, segmentCount: 1, keptSegments: 1 };
-    if (keptBytes === Number.POSITIVE_INFINITY) return whole;
     const layerBytes = batch * time * this.activationBytesPerToken(time);
-    if (layerCount * layerBytes <= keptBytes) return whole;
+    if (layerBytes <= MAX_WHOLE_LAYER_BYTES && layerCount * layerBytes <= keptBytes) return whole;
     // The activations of the layer that is computed again need room as well.
-    const keptSegments = Math.max(0, Math.min(layerCount, Math.floor(keptBytes / layerBytes) - 1));
+    const fits = Math.floor(keptBytes / layerBytes);
+    const keptSegments = fits >= layerCount ? layerCount : Math.max(0, fits - 1);
     return { layersPerSegment: 1, segmentCount: layerCount, keptSegments };
   }
 

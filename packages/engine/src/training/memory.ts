@@ -1,0 +1,82 @@
+import { totalmem } from "node:os";
+import type { LoraConfig, ModelConfig } from "../weights/index.js";
+import { adapterLayout, type ParameterSpecification, parameterLayout } from "../weights/index.js";
+import { CHUNK_ELEMENTS } from "./head.js";
+import { planLaneCount, sharedThreads } from "./sessions.js";
+import { activationNumbers, temporaryNumbers } from "./trunk-plan.js";
+
+/** Share of the machine's memory that training may plan with; keys and values of generation come on top. */
+const MACHINE_SHARE = 0.7;
+/** Node.js, ONNX Runtime and compiled code. */
+const PROCESS_BYTES = 80 * 2 ** 20;
+/** [rows, vocabulary] tensors of a chunk of the head at a time: of a frozen head and of one that is trained. */
+const FROZEN_HEAD_TENSORS = 3;
+const TRAINED_HEAD_TENSORS = 5;
+
+/** Bytes that this process may use: the machine's, or what its control group allows. */
+export function defaultMemoryBytes(): number {
+  const constrained = process.constrainedMemory?.() ?? 0;
+  const machine = totalmem();
+  return MACHINE_SHARE * (constrained > 0 && constrained < machine ? constrained : machine);
+}
+
+export interface MemoryDemand {
+  readonly config: ModelConfig;
+  readonly lora?: LoraConfig | undefined;
+  /** Tokens of the longest sequence, and of a micro-batch; at least as many as the longest sequence. */
+  readonly longest: number;
+  readonly microBatchTokens: number;
+  readonly threads?: number | undefined;
+}
+
+/** Bytes of a training step at its peak, by what they are for. Generation is apart: its buffers come on top. */
+export interface MemoryEstimate {
+  readonly process: number;
+  readonly weights: number;
+  readonly gradients: number;
+  /** AdamW's moments. */
+  readonly optimizer: number;
+  /** Intermediate values of a layer and of the head, hidden states between layers. */
+  readonly working: number;
+  /** Activations of all layers, if none is computed again. */
+  readonly activations: number;
+  /** Of these, what must be there if every layer is computed again. */
+  readonly leastActivations: number;
+}
+
+const count = (layout: readonly (readonly ParameterSpecification[])[]) =>
+  layout.flat().reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+
+/** Estimates from shapes alone; nothing is loaded. */
+export function estimateTrainingMemory(demand: MemoryDemand): MemoryEstimate {
+  const { config, lora, longest } = demand;
+  const parameters = count(parameterLayout(config));
+  const trained = lora ? count(adapterLayout(config, lora)) : parameters;
+  const lanes = planLaneCount(sharedThreads(demand.threads), 4 * trained);
+  const tokens = Math.max(longest, demand.microBatchTokens);
+  const layer = 4 * tokens * activationNumbers(config, longest);
+  const boundaries = 4 * tokens * config.hiddenSize * (config.layerCount + 4);
+  const headRows = Math.min(tokens, Math.max(1, Math.floor(CHUNK_ELEMENTS / config.vocabularySize)));
+  const headTensors = lora ? FROZEN_HEAD_TENSORS : TRAINED_HEAD_TENSORS;
+  const head = 4 * (headTensors * headRows * config.vocabularySize + 2 * tokens * config.hiddenSize);
+  return {
+    process: PROCESS_BYTES,
+    weights: 4 * parameters,
+    gradients: 4 * trained * lanes,
+    optimizer: 8 * trained,
+    working: lanes * (boundaries + Math.max(head, 4 * tokens * temporaryNumbers(config, longest))),
+    activations: lanes * layer * config.layerCount,
+    leastActivations: lanes * layer,
+  };
+}
+
+/** Everything but the activations. */
+export function fixedBytes({ process: program, weights, gradients, optimizer, working }: MemoryEstimate): number {
+  return program + weights + gradients + optimizer + working;
+}
+
+/** What a step takes in all, within a budget: activations fill what is left, but some are needed. */
+export function peakBytes(estimate: MemoryEstimate, budget: number): number {
+  const fixed = fixedBytes(estimate);
+  return fixed + Math.min(estimate.activations, Math.max(estimate.leastActivations, budget - fixed));
+}
