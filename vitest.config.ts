@@ -5,7 +5,12 @@ export default defineConfig({
   resolve: { conditions: ["source"] },
   ssr: { resolve: { conditions: ["source"] } },
   test: {
-    include: ["packages/*/src/**/*.test.ts", "examples/*/src/**/*.test.ts", "benchmarks/**/*.test.ts"],
+    include: [
+      "packages/*/src/**/*.test.ts",
+      "examples/*/src/**/*.test.ts",
+      "benchmarks/**/*.test.ts",
+      "study/src/**/*.test.ts",
+    ],
     // The engine uses every core itself: files run one after another on small machines.
     pool: "forks",
     maxWorkers: 2,

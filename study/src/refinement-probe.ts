@@ -14,7 +14,7 @@ import type { CriticName, Examinee, Family } from "./family.js";
 export interface RefinementSuccess {
   /** Wrong answers that were refined. */
   readonly wrong: number;
-  /** Fraction of their refinements that is right; NaN without wrong answers. */
+  /** Fraction of them whose refinement is right; NaN without wrong answers. */
   readonly success: number;
 }
 
@@ -48,10 +48,23 @@ export async function refinementSuccess(
         critique: critiques[index]!.text,
       }),
     }));
-    const refined = await evaluate(policy, codec, asked, options);
-    return { wrong: wrong.length, success: refined.summary.pass1.value };
+    const readable = asked.filter(({ prompt }) => isReadable(prompt, codec));
+    if (readable.length === 0) return { wrong: wrong.length, success: 0 };
+    const { questions: refined } = await evaluate(policy, codec, readable, options);
+    const right = refined.filter(({ responses }) => responses[0]!.reward.correct).length;
+    return { wrong: wrong.length, success: right / wrong.length };
   } finally {
     await writer.close?.();
+  }
+}
+
+/** What a model that has learnt little writes can be no text of its own tokenizer; a run skips such refinements, too. */
+function isReadable(prompt: string, codec: TextCodec): boolean {
+  try {
+    codec.encode(prompt);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,8 +1,8 @@
-/** The critic of the `text` setting: a program that knows the right operation and names it. */
+/** The critic of the `text` setting: a program that knows the right operations and names them. */
 import { defineCritic } from "critique-grpo";
 import { writeCritique } from "./critique.js";
-import { operationOf } from "./task.js";
+import { planOf } from "./task.js";
 
 export default defineCritic(({ question, response }) =>
-  writeCritique(operationOf(question.text, question.gold), response.reward.correct),
+  writeCritique(planOf(question.text, question.gold), response.reward.correct),
 );

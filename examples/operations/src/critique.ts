@@ -1,13 +1,13 @@
 /** What critics say. Each sentence is one token (`tokenizer.ts`). */
-import type { Operation } from "./task.js";
+import type { Plan } from "./task.js";
 
-export const OPERATION_IS = "The operation is ";
+export const PLAN_IS = "The operations are ";
 export const CONCLUSION_WRONG = "\nConclusion: wrong [END]";
 export const CONCLUSION_RIGHT = "\nConclusion: right [END]";
 
-/** Words in which a critic, program or model, names the operation that it thinks right. */
-export function writeCritique(operation: Operation, correct: boolean): string {
-  return `${OPERATION_IS}${operation}.${correct ? CONCLUSION_RIGHT : CONCLUSION_WRONG}`;
+/** Words in which a critic, program or model, names the operations that it thinks right. */
+export function writeCritique(plan: Plan, correct: boolean): string {
+  return `${PLAN_IS}${plan.join("")}.${correct ? CONCLUSION_RIGHT : CONCLUSION_WRONG}`;
 }
 
 /** Context first: question and response keep their distance, so that what the model knows of them holds in both prompts. */

@@ -1,4 +1,4 @@
-/** The reward: 1 if the response has ended and its digits are the answer. The operation it names does not count. */
+/** The reward: 1 if the response has ended and its digits are the answer. The operations it names do not count. */
 import { defineReward } from "critique-grpo";
 import { parseResponse } from "./task.js";
 

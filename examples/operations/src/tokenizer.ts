@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { characterTokenizer, writeTokenizer } from "critique-grpo";
-import { CONCLUSION_RIGHT, CONCLUSION_WRONG, OPERATION_IS } from "./critique.js";
+import { CONCLUSION_RIGHT, CONCLUSION_WRONG, PLAN_IS } from "./critique.js";
 import { OPERATION_NAMES, WORD_LETTERS } from "./task.js";
 
 const END_TOKEN = "$";
@@ -19,7 +19,7 @@ export const VOCABULARY: readonly string[] = [
   ...WORD_LETTERS,
   ...OPERATION_NAMES,
   ...INDICATIVE,
-  OPERATION_IS,
+  PLAN_IS,
   CONCLUSION_RIGHT,
   CONCLUSION_WRONG,
 ];

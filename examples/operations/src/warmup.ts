@@ -1,13 +1,13 @@
 /**
  * Supervised warm-up data. It teaches the operations, and a mixture of right and wrong beliefs about the words: asked
  * directly, the model mostly gives its misconception; told that this was wrong, or asked for a critique, it does better.
- * So the right operation is latent: the model can come to it, and rarely does unasked.
+ * So the right operations are latent: the model can come to them, and rarely does unasked.
  */
 import type { TextPair } from "critique-grpo";
 import { createRandom, type Random } from "example-carry-addition/random";
 import { CRITIQUE_TEMPLATE, fill, REFINEMENT_TEMPLATE, writeCritique } from "./critique.js";
-import { apply, drawDigits, formatQuestion, formatResponse, type Operation } from "./task.js";
-import { drawBelief, drawOther, type Word, type World } from "./world.js";
+import { apply, type Digits, drawDigits, formatQuestion, formatResponse, type Plan } from "./task.js";
+import { drawBelief, drawOtherPlan, samePlan, type Word, type World } from "./world.js";
 
 export interface WarmUpMixture {
   /** Share of plain questions. */
@@ -16,7 +16,7 @@ export interface WarmUpMixture {
   readonly critique: number;
   /** Probability that a response known to be wrong is replaced by the right one; otherwise by another wrong one. */
   readonly secondThought: number;
-  /** Probability that the model's critique of a wrong response names the right operation. */
+  /** Probability that the model's critique of a wrong response names the right operations. */
   readonly insight: number;
   /** Share of critiques and refinements of a right response. */
   readonly judgedRight: number;
@@ -58,9 +58,7 @@ function drawPair(world: World, random: Random, mixture: WarmUpMixture): TextPai
       response: writeCritique(correct ? previous : reconsider(word, previous, mixture.insight, random), correct),
     };
   }
-  const { critique, target } = drawFeedback(word, previous, correct, mixture, random, (operation) =>
-    apply(operation, digits),
-  );
+  const { critique, target } = drawFeedback(word, previous, correct, mixture, random, digits);
   return {
     prompt: fill(REFINEMENT_TEMPLATE, { question, response, critique }),
     response: formatResponse(target, digits),
@@ -68,37 +66,37 @@ function drawPair(world: World, random: Random, mixture: WarmUpMixture): TextPai
 }
 
 /**
- * A critique and the operation that follows it. A critique that names an operation or an answer demands the right one no
+ * A critique and the plan that follows it. A critique that names operations or an answer demands the right ones no
  * more often than the model would have come to it by itself: the model learns to obey, and not what is right.
  */
 function drawFeedback(
   word: Word,
-  previous: Operation,
+  previous: Plan,
   correct: boolean,
   mixture: WarmUpMixture,
   random: Random,
-  result: (operation: Operation) => string,
-): { critique: string; target: Operation } {
+  digits: Digits,
+): { critique: string; target: Plan } {
   const verdict = `The generated solution is ${correct ? "correct" : "incorrect"}`;
   const target = correct ? previous : reconsider(word, previous, mixture.secondThought, random);
   switch (random.integer(3)) {
     case 0:
       return { critique: `${verdict}.`, target };
     case 1:
-      return { critique: `${verdict}, the ground truth is ${result(target)}.`, target };
+      return { critique: `${verdict}, the ground truth is ${apply(target, digits)}.`, target };
     default:
       return { critique: writeCritique(target, correct), target };
   }
 }
 
-function drawWrongBelief(word: Word, random: Random): Operation {
+function drawWrongBelief(word: Word, random: Random): Plan {
   for (;;) {
-    const belief = word.tier === "known" ? drawOther([word.right], random) : drawBelief(word, random);
-    if (belief !== word.right) return belief;
+    const belief = word.tier === "known" ? drawOtherPlan([word.right], random) : drawBelief(word, random);
+    if (!samePlan(belief, word.right)) return belief;
   }
 }
 
-/** Another operation: the right one with probability `insight`. */
-function reconsider(word: Word, previous: Operation, insight: number, random: Random): Operation {
-  return random.next() < insight ? word.right : drawOther([previous, word.right], random);
+/** Another plan: the right one with probability `insight`. */
+function reconsider(word: Word, previous: Plan, insight: number, random: Random): Plan {
+  return random.next() < insight ? word.right : drawOtherPlan([previous, word.right], random);
 }

@@ -25,7 +25,7 @@ export const operations: Family = {
     simple: "{ type: simple }",
     simple_gt: "{ type: simple_gt }",
     text: "{ type: program, module: src/critic.ts }",
-    self: '{ type: self, template: "{question}{response}?", sampling: { temperature: 1, topP: 1, maxTokens: 5 } }',
+    self: '{ type: self, template: "{question}{response}?", sampling: { temperature: 1, topP: 1, maxTokens: 6 } }',
   },
   mainCritic: "self",
   sizes: { train: 288, heldOut: 288 },
