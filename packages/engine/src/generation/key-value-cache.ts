@@ -1,3 +1,4 @@
+import { streamedArray } from "../runtime/huge-pages.js";
 import type { Tensor } from "../runtime/types.js";
 import type { ModelConfig } from "../weights/index.js";
 import {
@@ -32,7 +33,11 @@ export class KeyValueCache {
     this.#heads = config.keyValueHeadCount;
     this.#headDimension = cacheHeadDimension(config);
     const elements = slots * this.#heads * capacity * this.#headDimension;
-    this.#arrays = Array.from({ length: 2 * config.layerCount }, () => new Float32Array(elements));
+    // One piece of memory, which may have huge pages: every step reads all of it.
+    const memory = streamedArray(2 * config.layerCount * elements);
+    this.#arrays = Array.from({ length: 2 * config.layerCount }, (_, index) =>
+      memory.subarray(index * elements, (index + 1) * elements),
+    );
   }
 
   /** Adds the first `rows` slots to the inputs and outputs of a run. */

@@ -1,5 +1,6 @@
 /** ONNX Runtime's C API as functions that take addresses: loading, errors, the environment. Only native*.ts may use it. */
-import koffi, { type LibraryHandle } from "koffi";
+import type { LibraryHandle } from "koffi";
+import koffi from "./foreign-functions.js";
 import { locateLibrary } from "./library.js";
 import type { TensorData } from "./types.js";
 
@@ -129,8 +130,6 @@ export function loadLibrary(): Library {
   // Telemetry is on by default in the Linux library and starts when it is loaded; later switches come too late.
   process.env.ORT_DISABLE_TELEMETRY = "1";
   const location = locateLibrary();
-  // The default stack of koffi's asynchronous calls (128 KiB) is smaller than what ONNX Runtime's kernels put on it.
-  koffi.config({ async_stack_size: 4 << 20, sync_stack_size: 4 << 20, resident_async_pools: 2 });
   const handle = koffi.load(location.path);
   const base = koffi.decode(handle.func("OrtGetApiBase", "void *", [])(), "void *", 2) as [bigint, bigint];
   const getApi = koffi.decode(base[0], koffi.proto("void *", ["uint32_t"])) as (version: number) => Pointer;

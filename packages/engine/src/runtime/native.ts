@@ -3,7 +3,7 @@
  * a SIGSEGV: nothing outside may see an address, and the callers (session.ts, device.ts) guarantee that nothing is used
  * after its `release` and nothing is released during a run.
  */
-import koffi from "koffi";
+import koffi from "./foreign-functions.js";
 import {
   addressOf,
   check,

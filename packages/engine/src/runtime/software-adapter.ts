@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import koffi from "koffi";
+import koffi from "./foreign-functions.js";
 import { runtimeInfo } from "./platform.js";
 
 const LOADER = "libvulkan.so.1";

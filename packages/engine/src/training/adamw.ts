@@ -1,4 +1,5 @@
 import { Graph, type Shape, serialiseModel, subgraph, type Value } from "../graph/index.js";
+import { streamedArray } from "../runtime/huge-pages.js";
 import { type BoundRun, createSession } from "../runtime/index.js";
 import type { ExecutionProvider, Session, Tensor } from "../runtime/types.js";
 import type { AdamWOptions, OptimizerStepResult } from "../types.js";
@@ -21,7 +22,7 @@ export interface AdamWState {
 
 export function createAdamWState(store: ParameterStore): AdamWState {
   const size = store.data.length;
-  return { firstMoment: new Float32Array(size), secondMoment: new Float32Array(size), step: 0 };
+  return { firstMoment: streamedArray(size), secondMoment: streamedArray(size), step: 0 };
 }
 
 /** L2 norm over the whole gradient arena, summed in double precision. */

@@ -1,4 +1,5 @@
 import { elementCount, resolveShape, type Shape } from "../graph/index.js";
+import { streamedArray } from "../runtime/huge-pages.js";
 import type { Tensor } from "../runtime/types.js";
 
 export type FloatTensor = Tensor & { readonly data: Float32Array };
@@ -18,7 +19,7 @@ export class BufferPool {
     const count = elementCount(resolved);
     let buffer = this.buffers.get(name);
     if (!buffer || buffer.length < count) {
-      buffer = new Float32Array(count);
+      buffer = streamedArray(count);
       this.buffers.set(name, buffer);
       this.generation++;
     }

@@ -1,3 +1,4 @@
+import { streamedArray } from "../runtime/huge-pages.js";
 import type {
   ForwardBackwardOptions,
   ForwardBackwardResult,
@@ -170,7 +171,7 @@ export class Trainer {
     while (this.lanes.length <= index) {
       const { gradients, data } = this.trained;
       // Frozen models have no gradients; their lanes never touch an arena.
-      const own = this.lanes.length === 0 || gradients.length === 0 ? gradients : new Float32Array(data.length);
+      const own = this.lanes.length === 0 || gradients.length === 0 ? gradients : streamedArray(data.length);
       const arena = new GradientArena(this.parameters, this.trained, own);
       this.lanes.push(new Lane(this.config, this.trunkPlan, this.headPlan, arena));
     }

@@ -1,3 +1,4 @@
+import { streamedArray } from "../runtime/huge-pages.js";
 import type { ModelConfig } from "./config.js";
 
 export type ParameterKind = "matrix" | "norm" | "bias";
@@ -112,8 +113,8 @@ export class ParameterStore {
         end += size;
       }
     }
-    this.data = new Float32Array(end);
-    this.gradients = new Float32Array(options.gradients === false ? 0 : end);
+    this.data = streamedArray(end);
+    this.gradients = streamedArray(options.gradients === false ? 0 : end);
     this.parameterCount = placed.reduce((sum, { size }) => sum + size, 0);
     this.parameters = new Map(
       placed.map(({ size, ...specification }) => [
