@@ -6,6 +6,7 @@ import { ConfigError, InputError } from "../../config/errors.js";
 import type { ConfigSource } from "../../config/load.js";
 import { loadRunConfig } from "../../config/run.js";
 import { type RunningDashboard, startDashboard } from "../../dashboard/index.js";
+import { planMemory } from "../../policy/memory-plan.js";
 import { planRemoteRun } from "../../setup/plan.js";
 import { openConfiguredPolicy, prepareRun } from "../../setup/prepare.js";
 import { checkCapabilities, checkCritic, checkQuestions } from "../../trainer/check.js";
@@ -70,6 +71,9 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
     progress.note("reading data …");
     const run = await prepareRun(config);
     for (const warning of run.warnings) progress.note(`warning: ${warning}`);
+    const { sampling, refinement } = config;
+    const longest = run.longestPrompt + Math.max(sampling.maxTokens, refinement.maxTokens ?? 0);
+    const memory = await planMemory(config.engine, longest);
     progress.note(`${formatCount(run.questions.length)} questions; loading the model …`);
     const policy = await openConfiguredPolicy(config, (message) => progress.note(message));
     try {
@@ -77,7 +81,7 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
         checkCapabilities(config, policy.info);
         checkCritic(config, run.critic);
         checkQuestions(run.questions, run.codec, config, policy.info);
-        io.stdout.write(`\n${stringify(config)}\n${describePlan(config, run, policy.info, runDirectory)}\n`);
+        io.stdout.write(`\n${stringify(config)}\n${describePlan(config, run, policy.info, runDirectory, memory)}\n`);
         return EXIT.ok;
       }
       progress.note(`${describeModel(policy.info)}; run directory ${runDirectory}`);
