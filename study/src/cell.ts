@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { loadRunConfig, type PresetName, presets, type RunConfig } from "critique-grpo";
 import { dataHash } from "./digest.js";
 import { families } from "./families/index.js";
-import type { Family, FamilyName } from "./family.js";
+import type { Family, FamilyName, GateResult } from "./family.js";
 import { readJson } from "./json-file.js";
 import type { Measurement } from "./measurement.js";
 import { type Method, methodNamed, methodOverrides } from "./methods.js";
@@ -108,6 +108,26 @@ export function cellHash({ family, method, seed }: Cell): string {
 
 export function resultFile(directory: string, { family, method, seed }: Cell): string {
   return join(directory, family.name, method.name, `seed-${seed}.json`);
+}
+
+/** A seed whose warm-up did not converge: none of its cells is run. Committed, so that the report can tell. */
+export interface LeftOutSeed {
+  readonly family: FamilyName;
+  readonly seed: number;
+  readonly hash: string;
+  /** Of the warm-up. */
+  readonly steps: number;
+  readonly gate: GateResult;
+}
+
+export function leftOutFile(directory: string, family: Family, seed: number): string {
+  return join(directory, family.name, "left-out", `seed-${seed}.json`);
+}
+
+/** Null if the seed was not left out, or under other settings. */
+export async function readLeftOut(directory: string, family: Family, seed: number): Promise<LeftOutSeed | null> {
+  const found = await readJson<LeftOutSeed>(leftOutFile(directory, family, seed));
+  return found?.hash === groundHash(family, seed) ? found : null;
 }
 
 /** The result of a cell if it is there and of the experiment as it is now; else null. */

@@ -1,8 +1,9 @@
 /** Runs cells in processes of their own, a few at a time; a seed's warm-up comes before the first cell that needs it. */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { type Cell, cellName, readResult } from "./cell.js";
+import { type Cell, cellName, type LeftOutSeed, leftOutFile, readLeftOut, readResult } from "./cell.js";
 import type { Family } from "./family.js";
+import { writeJson } from "./json-file.js";
 import { readGround } from "./seed-ground.js";
 
 const WORKER = fileURLToPath(new URL("worker.js", import.meta.url));
@@ -34,9 +35,15 @@ interface Job {
 export async function runSchedule(cells: readonly Cell[], options: ScheduleOptions): Promise<ScheduleOutcome> {
   const { root, results, jobs, say, signal } = options;
   const missing: Cell[] = [];
-  for (const cell of cells) if ((await readResult(results, cell)) === null) missing.push(cell);
-  const skipped = cells.length - missing.length;
-  say(`${cells.length} cells: ${skipped} have a result, ${missing.length} to run`);
+  let leftOut = 0;
+  for (const cell of cells) {
+    if ((await readLeftOut(results, cell.family, cell.seed)) !== null) leftOut++;
+    else if ((await readResult(results, cell)) === null) missing.push(cell);
+  }
+  const skipped = cells.length - leftOut - missing.length;
+  say(
+    `${cells.length} cells: ${skipped} have a result, ${leftOut} are of seeds that were left out, ${missing.length} to run`,
+  );
   /** One promise a seed and family, so that its warm-up is trained once. */
   const grounds = new Map<string, Promise<string | null>>();
   const failed = new Map<string, string>();
@@ -66,9 +73,11 @@ async function prepare(family: Family, seed: number, options: ScheduleOptions): 
     if (problem !== null) return problem;
   }
   const ground = (await readGround(options.root, family, seed))!;
-  return ground.gate.passed
-    ? null
-    : `the warm-up has not converged in ${ground.steps} steps (${JSON.stringify(ground.gate.measured)}); the seed is left out`;
+  if (ground.gate.passed) return null;
+  const { hash, steps, gate } = ground;
+  const record: LeftOutSeed = { family: family.name, seed, hash, steps, gate };
+  await writeJson(leftOutFile(options.results, family, seed), record);
+  return `the warm-up has not converged in ${steps} steps (${JSON.stringify(gate.measured)}); the seed is left out`;
 }
 
 /** Null if it went well, else the last line that it said. */

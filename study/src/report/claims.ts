@@ -96,7 +96,7 @@ export const CLAIMS: readonly Claim[] = [
     comparisons: (family) => [accuracy(mainMethod(family), "luffy"), accuracy(mainMethod(family), "sft")],
     remark: {
       "carry-addition": "Here the expert's solutions show the very rule that is missing.",
-      operations: "Here the expert's solutions name the very operation that is missing.",
+      operations: "Here the expert's solutions name the very operations that are missing.",
     },
   },
   {

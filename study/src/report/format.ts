@@ -18,7 +18,7 @@ function bounds({ value, high }: SampleEstimate): Pick<SampleEstimate, "low" | "
 }
 
 export function plain(value: SampleEstimate | null, digits: number): string {
-  return withMargin(value, (number) => number.toFixed(digits));
+  return withMargin(value, (number) => number.toFixed(digits).replace("-", "−"));
 }
 
 /** 120,345, without an interval. */

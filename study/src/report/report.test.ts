@@ -82,11 +82,14 @@ describe("the report", () => {
   });
 
   it("names what has not been run", () => {
-    const text = renderReport(studyCells(), evidence);
+    const gate = { passed: false, measured: { known: 0.9 } };
+    const leftOut = { family: "operations", seed: 105, hash: "h", steps: 1000, gate } as const;
+    const text = renderReport(studyCells(), evidence, [leftOut]);
     expect(text).toContain("7 of ");
     expect(text).toMatch(/critique-grpo-self − dr-grpo \| greedy \| \+20\.3 ± \d/);
     expect(text).toMatch(/critique-grpo-text − dr-grpo \| greedy \| \+40\.0 \| 1 \| too few seeds/);
     expect(text).toMatch(/Fewer than 5 seeds: dr-grpo \(3\)/);
+    expect(text).toContain("Seed 105 was left out: its warm-up did not converge in 1000 steps (known 90.0 %)");
     expect(text).not.toMatch(/NaN|undefined|Infinity/);
   });
 
