@@ -2,6 +2,7 @@
 # Live checks against real peers. Each builds the packages and its own Python environment under .venv/.
 #   npm run conformance                      the engine against PyTorch and transformers (arguments go to live.py:
 #                                            [--seeds 2] [--seed N] [--architecture NAME] [--keep DIRECTORY])
+#   npm run conformance -- peft              LoRA adapters against PEFT: logprobs, gradients, directories, merge
 #   npm run conformance -- baselines         the supervised presets' loss and AdamW step against PyTorch's cross-entropy
 #   npm run conformance -- math-verify       the verifier beside Python's Math-Verify
 #   npm run conformance -- evaluation        scores of an evaluation, and pass@k, recomputed by Math-Verify and Python
@@ -24,6 +25,10 @@ run() {
       bash conformance/setup.sh
       .venv/torch/bin/python conformance/transformers/live.py "$@"
       ;;
+    peft)
+      bash conformance/setup.sh
+      .venv/torch/bin/python -W ignore conformance/peft/live.py "$@"
+      ;;
     baselines)
       bash conformance/setup.sh
       .venv/torch/bin/python conformance/baselines/check.py "$@"
@@ -40,13 +45,13 @@ run() {
       ;;
     webgpu) bash conformance/webgpu/run.sh "$@" ;;
     all)
-      for each in engine baselines math-verify evaluation sinks tinker-wire tinker-sdk teacher skyrl webgpu; do
+      for each in engine peft baselines math-verify evaluation sinks tinker-wire tinker-sdk teacher skyrl webgpu; do
         echo "== $each"
         run "$each"
       done
       ;;
     *)
-      echo "There is no conformance check called \"$name\"; there are engine, baselines, math-verify, evaluation, sinks, tinker-wire, tinker-sdk, teacher, skyrl, webgpu, all." >&2
+      echo "There is no conformance check called \"$name\"; there are engine, peft, baselines, math-verify, evaluation, sinks, tinker-wire, tinker-sdk, teacher, skyrl, webgpu, all." >&2
       exit 2
       ;;
   esac
