@@ -17,10 +17,17 @@ export function expectedAnswer(prompt: string): string {
 /** Special tokens by id, then one character an id: verl's CharTokenizer. */
 export const SPECIAL_TOKENS = ["S", "E", "P", "U"] as const;
 export const CHARACTERS = "0123456789,:";
-export const END_TOKEN = SPECIAL_TOKENS.indexOf("E");
+/** Ends a prompt, ends a response. */
+export const SEPARATOR = "S";
+export const END = "E";
+export const END_TOKEN = tokenOf(END);
+
+export function tokenOf(character: string): number {
+  const special = (SPECIAL_TOKENS as readonly string[]).indexOf(character);
+  return special >= 0 ? special : SPECIAL_TOKENS.length + CHARACTERS.indexOf(character);
+}
 
 /** Token ids of the right response, the end token included. */
 export function expectedTokens(prompt: string): number[] {
-  const ids = [...expectedAnswer(prompt)].map((character) => SPECIAL_TOKENS.length + CHARACTERS.indexOf(character));
-  return [...ids, END_TOKEN];
+  return [...expectedAnswer(prompt), END].map(tokenOf);
 }

@@ -1,12 +1,12 @@
 /**
- * The whole example: `node dist/train.js [run directory]`. Writes the tokenizer, trains both stages with the CLI, and says
- * how long it took and what mean reward was reached; exits with 1 below 0.8.
+ * The whole example: `node dist/train.js [run directory]`. Prepares, trains the three stages with the CLI, and says how
+ * long it took and what mean reward was reached; exits with 1 below 0.8.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { prepareTokenizer } from "./prepare.js";
+import { prepareQuestions, prepareTokenizer } from "./prepare.js";
 
 const EXAMPLE = resolve(import.meta.dirname, "..");
 const MODEL = resolve(EXAMPLE, "../../../shared/data/verl-digit-completion");
@@ -26,8 +26,11 @@ function train(config: string, runDirectory: string, ...overrides: string[]): vo
 }
 
 prepareTokenizer(MODEL, join(output, "tokenizer"));
-train("first-number.yaml", "first-number");
-train("whole-answer.yaml", "whole-answer", `engine.model=${join(output, "first-number/model")}`);
+await prepareQuestions(MODEL, output);
+const from = (stage: string) => `engine.model=${join(output, stage, "model")}`;
+train("next-number.yaml", "next-number", `data.files=${join(output, "next-number.jsonl")}`);
+train("next-token.yaml", "next-token", `data.files=${join(output, "next-token.jsonl")}`, from("next-number"));
+train("whole-answer.yaml", "whole-answer", from("next-token"));
 
 const rewards = readFileSync(join(output, "whole-answer/metrics.jsonl"), "utf8")
   .trim()
