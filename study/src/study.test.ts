@@ -88,5 +88,5 @@ describe("a cell", () => {
     await writeJson(resultFile(root, twoSteps), results[0]);
     expect((await readResult(root, twoSteps))?.weights).toBe(results[0]!.weights);
     expect(await readResult(root, { ...twoSteps, family: { ...tiny, steps: 99 } })).toBeNull();
-  });
+  }, 300_000);
 });
