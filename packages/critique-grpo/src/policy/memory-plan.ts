@@ -17,18 +17,18 @@ export interface MemoryPlan {
 const MICRO_BATCH_TOKENS = 1024;
 
 /**
- * Null for an engine elsewhere, and for an adapter directory, whose base model the engine finds.
+ * Null for an engine elsewhere, and for one whose memory is a device's.
  * @param longest tokens of the longest sequence that is trained
  * @throws InputError with advice if it cannot fit
  */
 export async function planMemory(engine: RunConfig["engine"], longest: number): Promise<MemoryPlan | null> {
-  if (engine.type !== "embedded") return null;
+  if (engine.type !== "embedded" || engine.device === "webgpu" || engine.device === "cuda") return null;
   const { model, lora, threads, microBatchTokens = MICRO_BATCH_TOKENS, memoryGiB, recompute = "auto" } = engine;
   const { defaultMemoryBytes, estimateTrainingMemory, loraConfig, parseModelConfig, peakBytes } = await import(
     "@critique-grpo/engine"
   );
   const path = typeof model === "string" ? join(modelFilesDirectory(model), "config.json") : model.config;
-  const config = parseModelConfig(JSON.parse(readFileSync(path, "utf8")), path);
+  const config = inputOf(() => parseModelConfig(JSON.parse(readFileSync(path, "utf8")), path));
   const demand = { config, lora: lora ? loraConfig(lora) : undefined, threads, longest, microBatchTokens };
   const estimate = estimateTrainingMemory(demand);
   const budget = memoryGiB === undefined ? defaultMemoryBytes() : memoryGiB * 2 ** 30;
@@ -36,6 +36,15 @@ export async function planMemory(engine: RunConfig["engine"], longest: number): 
   const peak = peakBytes(estimate, limits[recompute]);
   if (peak > budget) throw new InputError(tooLarge(engine, { peak, budget, weights: estimate.weights }, longest));
   return { peak, budget, weights: estimate.weights };
+}
+
+/** A config.json that cannot be read or is not supported is the user's to mend. */
+function inputOf<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new InputError((error as Error).message, { cause: error });
+  }
 }
 
 function tooLarge(

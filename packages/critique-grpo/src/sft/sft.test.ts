@@ -54,7 +54,7 @@ describe("sft", () => {
     expect(first.metrics.loss).toBeCloseTo(Math.log(19), 5);
     expect(first.metrics.mean_probability).toBeCloseTo(1 / 19, 5);
     const text = readFileSync(new URL("../../../../docs/metrics.md", import.meta.url), "utf8");
-    const section = text.split("## Supervised fine-tuning")[1]!;
+    const section = text.split("## Supervised fine-tuning")[1]!.split("\n## ")[0]!;
     const documented = [...section.matchAll(/`([^`]+)`/g)].map((match) => match[1]!).slice(1);
     expect(Object.keys(first.metrics).sort()).toEqual(documented.sort());
   });
