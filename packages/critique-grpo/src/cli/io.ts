@@ -1,4 +1,5 @@
 /** The edges of the CLI: where it writes and reads. Tests pass their own. */
+import { setMaxListeners } from "node:events";
 
 export interface OutputStream {
   write(text: string): unknown;
@@ -41,6 +42,8 @@ export function processIo(): CliIo {
 /** First Ctrl-C: finish cleanly. Second: stop now. */
 function processInterruption(what = "Stopping with a checkpoint"): Interruption {
   const controller = new AbortController();
+  // Every call in flight listens to it; Node's warning at eleven would look like a leak.
+  setMaxListeners(0, controller.signal);
   const listener = () => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
     process.stderr.write(`\n${what}; press Ctrl-C again to stop at once.\n`);
