@@ -1,14 +1,8 @@
 /** The schema of supervised fine-tuning: `critique-grpo sft`. */
 import { z } from "zod";
+import { engineSchema } from "./engine-schema.js";
 import { path } from "./path-kinds.js";
-import {
-  checkpointSchema,
-  dataSchema,
-  engineSchema,
-  loggingSchema,
-  optimizerSchema,
-  tokenizerSchema,
-} from "./schema.js";
+import { checkpointSchema, dataSchema, loggingSchema, optimizerSchema, tokenizerSchema } from "./schema.js";
 
 export const sftDataSchema = z.strictObject({
   files: dataSchema.shape.files,

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { engineSchema } from "../config/schema.js";
+import { engineSchema } from "../config/engine-schema.js";
 import { planMemory } from "./memory-plan.js";
 
 const directory = mkdtempSync(join(tmpdir(), "memory-plan-"));

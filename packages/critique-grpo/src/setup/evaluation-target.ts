@@ -2,9 +2,10 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { engineSchema } from "../config/engine-schema.js";
 import { ConfigError, InputError } from "../config/errors.js";
 import { loadRunConfig } from "../config/run.js";
-import { dataSchema, engineSchema, evaluationSchema, type RunConfig, rewardSchema } from "../config/schema.js";
+import { dataSchema, evaluationSchema, type RunConfig, rewardSchema } from "../config/schema.js";
 import { loadUserModule } from "../config/user-module.js";
 import { checkPrompts } from "../data/check.js";
 import type { EvaluationTarget } from "../evaluation/directory.js";

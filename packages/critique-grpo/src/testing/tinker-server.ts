@@ -2,7 +2,7 @@
 import { gzipSync } from "node:zlib";
 import { type HttpClient, NodeHttpClient, type ServiceClientOptions } from "@critique-grpo/tinker";
 import { BigramModel, TestServer, type TestServerOptions } from "@critique-grpo/tinker/testing";
-import { engineSchema } from "../config/schema.js";
+import { engineSchema } from "../config/engine-schema.js";
 import type { TinkerEngineConfig, TinkerPolicy } from "../policy/tinker.js";
 import { type OpenTinkerOptions, openTinkerPolicy } from "../policy/tinker-open.js";
 import { copyCodec } from "./copy-task.js";

@@ -1,6 +1,8 @@
 /** Critics that are models behind the Policy port. */
+
+import { engineSchema } from "../../config/engine-schema.js";
 import { InputError } from "../../config/errors.js";
-import { engineSchema, type RunConfig } from "../../config/schema.js";
+import type { RunConfig } from "../../config/schema.js";
 import { readModelLimits } from "../../policy/model-limits.js";
 import { openPolicy } from "../../policy/open.js";
 import { loadTextCodec } from "../../text/codec.js";
