@@ -126,7 +126,8 @@ function cachedAttention(graph: Graph, config: ModelConfig, caches: Record<strin
         prepared = graph.node("Pad", [prepared, padding], [{ shape: ["tokens", count, 1, size] }])[0]!;
       }
     }
-    return reshapeBy(prepared, batchTime, ["batch", "time", count * size]);
+    // A reshape costs little, but a step has dozens: one is enough.
+    return reshapeBy(beforeReshapes(prepared), batchTime, ["batch", "time", count * size]);
   };
   /** [batch, time, headCount × size] → [tokens, headCount × headDimension]. */
   const finish = (context: Value) => {
@@ -165,4 +166,9 @@ function cachedAttention(graph: Graph, config: ModelConfig, caches: Record<strin
     caches[presentValueName(layer)] = presentValue!;
     return finish(context!);
   };
+}
+
+/** The value that `value` is another view of. */
+function beforeReshapes(value: Value): Value {
+  return value.node?.op === "Reshape" ? beforeReshapes(value.node.inputs[0]!) : value;
 }

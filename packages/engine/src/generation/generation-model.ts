@@ -92,13 +92,13 @@ export class GenerationModel {
     return this.#session !== previous;
   }
 
-  /** Ties a batch of `rows` × `time` tokens to its buffers and to the first `rows` slots of a cache. */
-  bind(buffers: BatchBuffers, cache: KeyValueCache, rows: number, time: number): BoundRun {
+  /** Ties a batch of `rows` × `time` tokens to its buffers and to `rows` slots of a cache, from `firstSlot` on. */
+  bind(buffers: BatchBuffers, cache: KeyValueCache, rows: number, time: number, firstSlot = 0): BoundRun {
     const feeds: Record<string, Tensor> = { ...this.#rotaryTables(cache.capacity), ...this.#adapterWeights };
     if (this.#weightKind === "feeds") Object.assign(feeds, this.#weights);
     const fetches: Record<string, Tensor> = {};
     buffers.bindTo(feeds, fetches, rows, time);
-    cache.bindTo(feeds, fetches, rows);
+    cache.bindTo(feeds, fetches, rows, firstSlot);
     if (this.#session === undefined) throw new Error("The generation model has not been refreshed");
     return this.#session.bind(feeds, fetches);
   }

@@ -40,8 +40,8 @@ export class KeyValueCache {
     );
   }
 
-  /** Adds the first `rows` slots to the inputs and outputs of a run. */
-  bindTo(feeds: Record<string, Tensor>, fetches: Record<string, Tensor>, rows: number): void {
+  /** Adds `rows` slots, from `firstSlot` on, to the inputs and outputs of a run. */
+  bindTo(feeds: Record<string, Tensor>, fetches: Record<string, Tensor>, rows: number, firstSlot: number): void {
     const slotElements = this.#heads * this.capacity * this.#headDimension;
     for (const [index, array] of this.#arrays.entries()) {
       const layer = index >> 1;
@@ -49,7 +49,7 @@ export class KeyValueCache {
       const tensor: Tensor = {
         type: "float32",
         shape: [rows, this.#heads, this.capacity, this.#headDimension],
-        data: array.subarray(0, rows * slotElements),
+        data: array.subarray(firstSlot * slotElements, (firstSlot + rows) * slotElements),
       };
       feeds[isKey ? pastKeyName(layer) : pastValueName(layer)] = tensor;
       fetches[isKey ? presentKeyName(layer) : presentValueName(layer)] = tensor;

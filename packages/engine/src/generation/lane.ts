@@ -75,9 +75,13 @@ export class Lane {
   async #admit(work: LaneWork, count: number): Promise<void> {
     const portions = new Map(work.queue.take(count).map((portion) => [portion.waiting, portion]));
     const fresh = [...portions.keys()].filter((waiting) => waiting.prefill === undefined);
-    const batches = prefillBatches(fresh);
-    let previous: Promise<unknown> = Promise.resolve();
+    const [single, shared] = partition(fresh, ({ prepared }) => prepared.request.count === 1);
+    const inPlace = this.#admitInPlace(single, work);
+    const batches = prefillBatches(shared);
+    let previous: Promise<unknown> = inPlace;
     for (const batch of batches) previous = this.#startPrefill(batch, previous, work.signal);
+    await inPlace;
+    for (const waiting of single) portions.delete(waiting);
     for (const waiting of [...batches.flat(), ...portions.keys()]) {
       const portion = portions.get(waiting);
       if (portion === undefined) continue;
@@ -85,6 +89,27 @@ export class Lane {
       this.#start(portion, await waiting.prefill!, work);
       // Nobody else has continuations of it: the memory can go.
       if (portion.count === waiting.prepared.request.count) waiting.prefill = undefined;
+    }
+  }
+
+  /** Prompts with one continuation are prefilled where it goes on: nothing has to be copied. */
+  async #admitInPlace(prompts: readonly WaitingPrompt[], { sampler, emit, signal }: LaneWork): Promise<void> {
+    for (const batch of prefillBatches(prompts)) {
+      const first = this.#active.length;
+      const results = await prefill(this.#model, batch, signal, { cache: this.#cache, firstSlot: first });
+      for (const [index, { prepared }] of batch.entries()) {
+        this.#active.push(new Sequence(prepared, 0));
+        this.#buffers.inverseTemperatures[first + index] = inverseTemperature(prepared);
+      }
+      // Backwards, as in a step.
+      for (let index = batch.length - 1; index >= 0; index--) {
+        const { logits, probabilities, offset } = results[index]!;
+        const sequence = this.#active[first + index]!;
+        const stopReason = sequence.extend(sampler, logits, probabilities, offset);
+        if (stopReason === undefined) continue;
+        emit(sequence.finish(stopReason));
+        this.#remove(first + index);
+      }
     }
   }
 
@@ -178,4 +203,8 @@ export class Lane {
     for (const run of this.#runs.values()) run.close();
     this.#runs.clear();
   }
+}
+
+function partition<T>(values: readonly T[], isFirst: (value: T) => boolean): [T[], T[]] {
+  return [values.filter(isFirst), values.filter((value) => !isFirst(value))];
 }

@@ -28,16 +28,20 @@ export function prefillBatches(prompts: readonly WaitingPrompt[]): WaitingPrompt
   return batches;
 }
 
-/** Runs prompts, the longest first, through the model. */
+/**
+ * Runs prompts, the longest first, through the model.
+ * @param target where their keys and values go: slots from `firstSlot` on; without it, a cache of their own.
+ */
 export async function prefill(
   model: GenerationModel,
   batch: readonly WaitingPrompt[],
   signal: AbortSignal,
+  target?: { readonly cache: KeyValueCache; readonly firstSlot: number },
 ): Promise<PrefilledPrompt[]> {
   const { config } = model;
   const time = paddedLength(batch[0]!);
   const buffers = new BatchBuffers(config, batch.length, time);
-  const cache = new KeyValueCache(config, batch.length, time);
+  const { cache, firstSlot } = target ?? { cache: new KeyValueCache(config, batch.length, time), firstSlot: 0 };
   buffers.longest[0] = time;
   for (const [row, { prepared }] of batch.entries()) {
     const { prompt } = prepared.request;
@@ -49,12 +53,18 @@ export async function prefill(
     buffers.lastIndices[row] = prompt.length - 1;
     buffers.inverseTemperatures[row] = inverseTemperature(prepared);
   }
-  const bound = model.bind(buffers, cache, batch.length, time);
+  const bound = model.bind(buffers, cache, batch.length, time, firstSlot);
   try {
     await bound.run({ signal });
   } finally {
     bound.close();
   }
   const { logits, probabilities } = buffers;
-  return batch.map((_, slot) => ({ cache, slot, logits, probabilities, offset: slot * config.vocabularySize }));
+  return batch.map((_, row) => ({
+    cache,
+    slot: firstSlot + row,
+    logits,
+    probabilities,
+    offset: row * config.vocabularySize,
+  }));
 }
