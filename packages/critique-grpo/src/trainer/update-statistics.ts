@@ -102,6 +102,8 @@ export class UpdateStatistics {
   trainedTokens = 0;
   /** Prompt and response tokens of every forward and backward pass, the reference's and the share's measurement included. */
   passedTokens = 0;
+  /** Tokens that the engine computed in the forward and backward passes of the loss, without and with padding. */
+  readonly #computed = { tokens: 0, padded: 0 };
 
   addEmpty(miniBatches: number): void {
     this.empty += miniBatches;
@@ -114,6 +116,8 @@ export class UpdateStatistics {
     this.learningRate = learningRate;
     this.optimizerSteps++;
     this.passedTokens += result.tokens + guards.measuredTokens;
+    this.#computed.tokens += result.tokens;
+    this.#computed.padded += result.paddedTokens;
     this.annealing.add(guards.annealing);
     this.shareScale.add(guards.shareScale);
     if (step.skipped) this.skipped++;
@@ -129,6 +133,11 @@ export class UpdateStatistics {
       this.passedTokens += sequence.prompt.length + sequence.response.length;
       this.#addKl(current, sequence.referenceLogprobs);
     }
+  }
+
+  /** Share of padding in what was computed; NaN if nothing was. */
+  get paddingShare(): number {
+    return 1 - this.#computed.tokens / this.#computed.padded;
   }
 
   /** Share of a kind of sequence in Σ |∂L/∂log π| over all trained tokens. */

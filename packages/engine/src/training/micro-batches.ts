@@ -7,18 +7,35 @@ export interface MicroBatch {
 }
 
 /**
+ * What a micro-batch costs beside its tokens, in tokens: the weights are read, laid out for the products and added to once
+ * more. That and a token's arithmetic are both proportional to the number of weights, so one number serves all models.
+ */
+const MICRO_BATCH_OVERHEAD_TOKENS = 16;
+
+/**
  * Groups sequences of similar length so that members × longest stays within a token budget. A sequence longer than the
- * budget runs alone. The plan depends on the lengths alone: the same input always gives the same one.
+ * budget runs alone. Of all ways to cut the list in order of length, the one with the least work is taken: padding against
+ * the overhead of another micro-batch. The plan depends on the lengths alone: the same input always gives the same one.
  */
 export function planMicroBatches(lengths: readonly number[], tokenBudget: number): readonly MicroBatch[] {
   const order = lengths.map((_, index) => index).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
-  const batches: { members: number[]; time: number }[] = [];
-  for (const index of order) {
-    const open = batches.at(-1);
-    // Longest first: the first member decides the padded length.
-    if (open && (open.members.length + 1) * open.time <= tokenBudget) open.members.push(index);
-    else batches.push({ members: [index], time: lengths[index]! });
+  // Longest first: the first member of a batch decides its padded length. least[i]: work of order[i], order[i + 1], …
+  const least = new Float64Array(order.length + 1);
+  const ends = new Int32Array(order.length);
+  for (let start = order.length - 1; start >= 0; start--) {
+    const time = lengths[order[start]!]!;
+    const most = Math.min(order.length - start, Math.max(1, Math.floor(tokenBudget / time)));
+    least[start] = Number.POSITIVE_INFINITY;
+    for (let count = most; count >= 1; count--) {
+      const work = MICRO_BATCH_OVERHEAD_TOKENS + count * time + least[start + count]!;
+      if (work >= least[start]!) continue;
+      least[start] = work;
+      ends[start] = start + count;
+    }
   }
+  const batches: MicroBatch[] = [];
+  for (let start = 0; start < order.length; start = ends[start]!)
+    batches.push({ members: order.slice(start, ends[start]), time: lengths[order[start]!]! });
   return batches;
 }
 
