@@ -102,12 +102,12 @@ export const refinementSchema = z.strictObject({
     .describe(
       "Refine responses one round after another and stop once the selection is settled; selects the same as refining all",
     ),
-  roundSize: z
+  roundGrowth: z
     .int()
-    .min(0)
-    .default(0)
+    .min(1)
+    .default(2)
     .describe(
-      "With `stopWhenFound`: where a round would have fewer refinements than this, the next responses of each question are refined in it too; shorter steps for some refinements (and critiques) more than needed, the same selection. 0 = one response a question and round",
+      "With `stopWhenFound`: the first round refines one response of each question, every further one this many times as many as the one before (of the questions that still need one). 1 = one at a time: the fewest tokens and critiques; 2: fewer and fuller rounds, which are quicker, for some refinements more than needed. The selection is the same",
     ),
   onlyCorrect: z
     .boolean()

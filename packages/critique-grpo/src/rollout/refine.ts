@@ -13,11 +13,12 @@ import { seededPermutation } from "./seeds.js";
 type OpenRollout = QuestionRollout & { readonly initial: InitialResponse[]; readonly refinements: Refinement[] };
 
 /**
- * Refines the responses of all questions in rounds: each takes the next response of every question that still needs one,
- * or the next few where there are few such questions (`refinement.roundSize`); in their order or, with
- * `refinement.selection: random`, in a seeded one. With `refinement.stopWhenFound` a question is done once its selection is settled; seeds and order do not depend on that, so the selection is the one that refining
- * all would give; nor on critiques that are asked for ahead. Where `refinement.count` is 0, responses get critiques at
- * most (`group.critiques`).
+ * Refines the responses of all questions in rounds: the first takes one response of every question that needs a
+ * refinement, each further one `refinement.roundGrowth` times as many; in their order or, with
+ * `refinement.selection: random`, in a seeded one. With `refinement.stopWhenFound` a question is done once its selection
+ * is settled; seeds and order do not depend on that, so the selection is the one that refining all would give; nor on
+ * critiques that are asked for ahead. Where `refinement.count` is 0, responses get critiques at most
+ * (`group.critiques`).
  * @throws Error without a critic, AbortError on abort.
  */
 export async function refineResponses(
@@ -25,7 +26,7 @@ export async function refineResponses(
   context: RolloutContext,
 ): Promise<readonly QuestionRollout[]> {
   const { algorithm, refinement, group } = context.config;
-  const { count, stopWhenFound, roundSize } = refinement;
+  const { count, stopWhenFound, roundGrowth } = refinement;
   if (count === 0 && !group.critiques) return rollouts;
   const open = rollouts.map(
     (rollout): OpenRollout => ({ ...rollout, initial: [...rollout.initial], refinements: [...rollout.refinements] }),
@@ -43,13 +44,13 @@ export async function refineResponses(
     return open;
   }
   const responses = algorithm.initialResponses;
-  for (let done = 0; done < responses; ) {
+  for (let done = 0, size = 1; done < responses; size *= roundGrowth) {
     const unsettled = ordered.filter((_, i) => !selectionIsSettled(open[i]!.refinements, refinement));
     if (unsettled.length === 0) break;
     // All first ones come before all second ones: the refinements of a question stay in its order.
     const tasksOf = (from: number, to: number) =>
       Array.from({ length: to - from }, (_, i) => unsettled.map((list) => list[from + i]!)).flat();
-    const end = Math.min(responses, done + Math.max(1, Math.floor(roundSize / unsettled.length)));
+    const end = Math.min(responses, done + size);
     const tasks = tasksOf(done, end);
     const written = await critiques.take(tasks);
     critiques.ask(tasksOf(end, Math.min(end + critiques.ahead, responses)));

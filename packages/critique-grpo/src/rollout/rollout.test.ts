@@ -72,9 +72,9 @@ describe("a rollout", () => {
     }
   });
 
-  it("refines several responses of a question at once where rounds would be small, and selects the same", async () => {
+  it("refines more responses of a question in each round, and selects the same", async () => {
     const settings = { ...five, sampling: { maxTokens: 1 } };
-    const rounds = async (roundSize: number) => {
+    const rounds = async (roundGrowth: number) => {
       const policy = copyPolicy();
       const sizes: number[] = [];
       const sample = policy.sample.bind(policy);
@@ -84,14 +84,14 @@ describe("a rollout", () => {
       };
       const groups = await collectGroups(
         copyQuestions,
-        context({ ...settings, refinement: refinement(2, { roundSize }) }, { policy }),
+        context({ ...settings, refinement: refinement(2, { roundGrowth }) }, { policy }),
       );
       // The first call drew the initial responses.
       return { groups, sizes: sizes.slice(1) };
     };
-    const single = await rounds(0);
-    const wide = await rounds(2 * copyQuestions.length);
-    expect(wide.sizes[0]).toBe(2 * copyQuestions.length);
+    const single = await rounds(1);
+    const wide = await rounds(2);
+    expect(wide.sizes.slice(0, 2)).toEqual([copyQuestions.length, 2 * copyQuestions.length]);
     expect(wide.sizes.length).toBeLessThan(single.sizes.length);
     for (const [i, group] of wide.groups.entries()) {
       const other = single.groups[i]!;
