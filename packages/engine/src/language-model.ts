@@ -22,6 +22,7 @@ import type {
   TokenSequence,
 } from "./types.js";
 import {
+  floatsOf,
   freshAdapter,
   initializeParameters,
   isAdapterDirectory,
@@ -31,6 +32,7 @@ import {
   loadAdapter,
   loadCheckpoint,
   loraConfig,
+  type Parameter,
   type ParameterStore,
   parseModelConfig,
   readAdapterDescription,
@@ -55,7 +57,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
     if (lora) throw new Error(`Adapters (lora) are trained on the CPU only, not on the device "${device}".`);
     await assertAvailable(device);
   }
-  const model = await open(source, lora, options.lora?.seed ?? 0, device);
+  const model = await open(source, lora, options, device);
   const available = model.config.contextLength;
   const contextLength = options.contextLength ?? available;
   if (!Number.isInteger(contextLength) || contextLength < 2 || contextLength > available)
@@ -86,22 +88,30 @@ function modelInfo({ config, parameters, eosTokenIds, adapter }: LoadedModel, co
 async function open(
   source: ModelSource,
   lora: LoraConfig | undefined,
-  loraSeed: number,
+  { lora: loraOptions, frozenWeights = "float32" }: LoadOptions,
   device: ExecutionProvider,
 ): Promise<OpenedModel> {
-  if ("directory" in source && (await isAdapterDirectory(source.directory))) return openAdapter(source.directory, lora);
+  const keepHalves = frozenWeights === "stored";
+  if ("directory" in source && (await isAdapterDirectory(source.directory)))
+    return openAdapter(source.directory, lora, keepHalves);
+  if (keepHalves && !lora)
+    throw new Error(
+      'frozenWeights is "stored", but all weights are trained and must be float32: set lora, or leave frozenWeights out.',
+    );
+  if (keepHalves && !("directory" in source))
+    throw new Error('frozenWeights is "stored", but a fresh model comes from no file; leave frozenWeights out.');
   // Gradients of adapters have a store of their own; those of a model on a device are there.
-  const options = { gradients: lora === undefined && device === "cpu" };
+  const options = { gradients: lora === undefined && device === "cpu", keepHalves };
   const model =
     "directory" in source ? await loadCheckpoint(source.directory, options) : await freshModel(source, options);
   return {
     ...model,
     directory: "directory" in source ? resolve(source.directory) : null,
-    adapter: lora && freshAdapter(model.config, lora, loraSeed),
+    adapter: lora && freshAdapter(model.config, lora, loraOptions?.seed ?? 0),
   };
 }
 
-async function openAdapter(directory: string, lora: LoraConfig | undefined): Promise<OpenedModel> {
+async function openAdapter(directory: string, lora: LoraConfig | undefined, keepHalves: boolean): Promise<OpenedModel> {
   const { lora: found, baseModel } = await readAdapterDescription(directory);
   if (lora && (lora.rank !== found.rank || lora.alpha !== found.alpha || lora.targets.join() !== found.targets.join()))
     throw new Error(
@@ -110,7 +120,7 @@ async function openAdapter(directory: string, lora: LoraConfig | undefined): Pro
   if (baseModel === undefined)
     throw new Error(`${join(directory, "adapter_config.json")}: base_model_name_or_path is missing`);
   const base = isAbsolute(baseModel) ? baseModel : resolve(directory, baseModel);
-  const model = await loadCheckpoint(base, { gradients: false }).catch((cause: unknown) => {
+  const model = await loadCheckpoint(base, { gradients: false, keepHalves }).catch((cause: unknown) => {
     throw new Error(
       `${join(directory, "adapter_config.json")}: base_model_name_or_path is "${baseModel}"; it must be the directory of the base model (absolute, or relative to the adapter): ${(cause as Error).message}`,
       { cause },
@@ -223,7 +233,15 @@ class EmbeddedLanguageModel implements LanguageModel {
 
   parameters(): ReturnType<LanguageModel["parameters"]> {
     const { parameters, adapter } = this.model;
-    return new Map([...parameters.parameters, ...(adapter?.parameters.parameters ?? [])]);
+    const all = [...parameters.parameters, ...(adapter?.parameters.parameters ?? [])];
+    const view = (parameter: Parameter) => ({
+      shape: parameter.shape,
+      gradient: parameter.gradient,
+      get data() {
+        return floatsOf(parameter);
+      },
+    });
+    return new Map(all.map(([name, parameter]) => [name, view(parameter)]));
   }
 
   async close(): Promise<void> {

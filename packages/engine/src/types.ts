@@ -161,6 +161,11 @@ export interface LoadOptions {
   readonly memoryBytes?: number | undefined;
   /** Trains adapters and nothing else. A source that is an adapter brings its own: rank, alpha and targets must agree. */
   readonly lora?: LoraOptions | undefined;
+  /**
+   * How weights beside adapters are kept: widened to float32 (default), or "stored": what has 16 bits in its file stays so
+   * and is widened when its layer runs. The results are the same bits. Norms, biases and the head are float32 in any case.
+   */
+  readonly frozenWeights?: "float32" | "stored" | undefined;
   /** Threads of the execution provider; default: the number of cores. */
   readonly threads?: number;
   /** Longest sequence (prompt + response) that will occur; default: what the config allows. */
@@ -214,7 +219,7 @@ export interface LanguageModel {
 
   /**
    * Parameters (and adapters) and gradient accumulators by HF name, for tests and tools: live views, do not keep. The
-   * gradient of what is not trained is empty.
+   * gradient of what is not trained is empty; what is kept in 16 bits is widened into a copy at each look.
    */
   parameters(): ReadonlyMap<
     string,

@@ -38,6 +38,12 @@ export const engineSchema = z.discriminatedUnion("type", [
       })
       .nullish()
       .describe("Train low-rank adapters beside frozen weights; null or absent: full fine-tuning"),
+    frozenWeights: z
+      .enum(["float32", "stored"])
+      .optional()
+      .describe(
+        "How weights beside adapters are kept: widened to float32 (default), or as they are stored: 16-bit matrices of the checkpoint take half of the memory and are widened when their layer runs. The results are the same",
+      ),
     device: z
       .enum(["auto", "cpu", "webgpu", "cuda"])
       .optional()

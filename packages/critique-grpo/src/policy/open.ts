@@ -16,12 +16,14 @@ export interface OpenPolicyOptions {
 export async function openPolicy(engine: RunConfig["engine"], options: OpenPolicyOptions = {}): Promise<Policy> {
   switch (engine.type) {
     case "embedded": {
-      const { threads, contextLength, model, microBatchTokens, lora, device, recompute, memoryGiB } = engine;
+      const { threads, contextLength, model, microBatchTokens, lora, device, recompute, memoryGiB, frozenWeights } =
+        engine;
       const loaded = await loadModel(modelSource(model), {
         ...(device === undefined ? {} : { device }),
         ...(threads === undefined ? {} : { threads }),
         ...(contextLength === undefined ? {} : { contextLength }),
         ...(lora ? { lora } : {}),
+        ...(frozenWeights === undefined ? {} : { frozenWeights }),
         ...(recompute === undefined ? {} : { recompute }),
         ...(memoryGiB === undefined ? {} : { memoryBytes: memoryGiB * 2 ** 30 }),
       });

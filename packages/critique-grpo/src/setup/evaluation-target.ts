@@ -103,7 +103,9 @@ export function loadTarget(
   if (model !== undefined) requireModelKey(file, options.overrides);
   const overrides = [
     // An exported model has its adapters merged, and an adapter directory brings its own.
-    ...(model === undefined ? [] : [`engine.model=${JSON.stringify(resolve(model))}`, "engine.lora=null"]),
+    ...(model === undefined
+      ? []
+      : [`engine.model=${JSON.stringify(resolve(model))}`, "engine.lora=null", "engine.frozenWeights=float32"]),
     ...(options.device === undefined ? [] : [`engine.device=${options.device}`]),
     ...(options.threads === undefined ? [] : [`engine.threads=${options.threads}`]),
     ...(options.contextLength === undefined ? [] : [`engine.contextLength=${options.contextLength}`]),

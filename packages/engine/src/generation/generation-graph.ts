@@ -9,6 +9,7 @@ import {
   serialiseModel,
   subgraph,
   type Value,
+  widened,
 } from "../graph/index.js";
 import {
   type AttentionStrategy,
@@ -19,7 +20,7 @@ import {
   layerWeights,
 } from "../model/index.js";
 import type { ExecutionProvider } from "../runtime/types.js";
-import { adapterLayout, type LoraConfig, type ModelConfig, parameterLayout } from "../weights/index.js";
+import { adapterLayout, type FloatType, type LoraConfig, type ModelConfig, parameterLayout } from "../weights/index.js";
 import { withExternalInitializers } from "./external-initializers.js";
 
 /** Names of the cache of a layer: as inputs (what is there) and outputs (with the new tokens; the same memory). */
@@ -50,17 +51,21 @@ export type WeightKind = "feeds" | "constants";
  * @param weightKind "constants": the weights are external initializers instead of inputs.
  * @param lora there are adapters beside the weights, which are inputs in any case.
  * @param provider whose kernels will run it; on a device the weights are feeds.
+ * @param typeOf how a weight is kept; those of 16 bits are widened in the graph, once if they are constants.
  */
 export function generationModel(
   config: ModelConfig,
   weightKind: WeightKind,
   lora?: LoraConfig,
   provider: ExecutionProvider = "cpu",
+  typeOf: (name: string) => FloatType = () => "float32",
 ): Uint8Array {
   const graph = new Graph();
-  const specifications = parameterLayout(config).flat();
-  const weights = new Map<string, Value>();
-  for (const { name, shape } of specifications) weights.set(name, graph.input(name, shape));
+  const specifications = parameterLayout(config)
+    .flat()
+    .map(({ name, shape }) => ({ name, shape, type: typeOf(name) }));
+  const stored = new Map(specifications.map(({ name, shape, type }) => [name, graph.input(name, shape, type)]));
+  const weights = new Map([...stored].map(([name, value]) => [name, name === embeddingName ? value : widened(value)]));
   const factors = new Map<string, Value>();
   for (const { name, shape } of lora ? adapterLayout(config, lora).flat() : [])
     factors.set(name, graph.input(name, shape));
@@ -71,7 +76,8 @@ export function generationModel(
   const attention = cachedAttention(graph, config, caches);
 
   const width = config.hiddenSize;
-  let x = graph.node("Gather", [weights.get(embeddingName)!, ids], [{ shape: ["tokens", width] }])[0]!;
+  const table = weights.get(embeddingName)!;
+  let x = widened(graph.node("Gather", [table, ids], [{ shape: ["tokens", width], type: table.type }])[0]!);
   for (let layer = 0; layer < config.layerCount; layer++) {
     const layerValues = layerWeights(layer, weights, lora && { weights: factors, config: lora });
     x = decoderLayer(x, layer, layerValues, config, attention);
@@ -79,11 +85,11 @@ export function generationModel(
   // The head is for the last tokens only: prompts have no use for the others' logits.
   const last = graph.node("Gather", [x, lastRows], [{ shape: ["outputs", width] }])[0]!;
   const hidden = rmsNorm(last, weights.get(finalNormName)!, config.normEpsilon);
-  const logits = multiply(linear(hidden, weights.get(headName(config))!), inverseTemperatures);
+  const logits = multiply(linear(hidden, widened(weights.get(headName(config))!)), inverseTemperatures);
   const probabilities = graph.node("Softmax", [logits], [{ shape: logits.shape }], { attributes: { axis: -1n } })[0]!;
   const part = subgraph(graph, { logits, probabilities, ...caches });
   if (weightKind === "feeds") return serialiseModel(part, provider);
-  const isWeight = new Set(weights.values());
+  const isWeight = new Set(stored.values());
   const model = serialiseModel({ ...part, inputs: part.inputs.filter((input) => !isWeight.has(input)) }, provider);
   return withExternalInitializers(model, specifications);
 }

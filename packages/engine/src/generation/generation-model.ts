@@ -1,7 +1,7 @@
 import { totalmem } from "node:os";
 import { rotaryTables } from "../model/index.js";
 import { type BoundRun, createSession, type Session, type SessionOptions, type Tensor } from "../runtime/index.js";
-import type { LoraAdapter, ModelConfig, ParameterStore } from "../weights/index.js";
+import { type LoraAdapter, type ModelConfig, type ParameterStore, tensorOf } from "../weights/index.js";
 import { fingerprint } from "./fingerprint.js";
 import { generationModel, rotatesSeparately, type WeightKind } from "./generation-graph.js";
 import type { KeyValueCache } from "./key-value-cache.js";
@@ -55,13 +55,14 @@ export class GenerationModel {
     // Adapters are feeds in any case: they change with every update, and the constants beside them do not.
     this.#divisible = constant && adapter === undefined;
     this.maxLanes = this.#divisible && threads > MAX_LANES ? 1 : Math.min(threads, MAX_LANES);
-    this.#modelBytes = generationModel(config, this.#weightKind, adapter?.config);
+    const typeOf = (name: string) => parameters.get(name).type;
+    this.#modelBytes = generationModel(config, this.#weightKind, adapter?.config, "cpu", typeOf);
     this.#weights = tensorsOf(parameters);
     this.#adapterWeights = adapter === undefined ? {} : tensorsOf(adapter.parameters);
   }
 
   #copiesFit(copies: number): boolean {
-    return copies * this.#parameters.data.byteLength <= totalmem() * MAX_CONSTANT_MEMORY_SHARE;
+    return copies * 4 * this.#parameters.parameterCount <= totalmem() * MAX_CONSTANT_MEMORY_SHARE;
   }
 
   /**
@@ -71,7 +72,7 @@ export class GenerationModel {
    */
   refresh(lanes: number): boolean {
     const constant = this.#weightKind === "constants";
-    const current = constant ? fingerprint(this.#parameters.data) : "";
+    const current = constant ? this.#currentFingerprint() : "";
     if (current !== this.#fingerprint) this.close();
     this.#fingerprint = current;
     const parallelism = this.#divisible && lanes === 1 && this.#threads > 1 ? "pool" : "caller";
@@ -90,6 +91,11 @@ export class GenerationModel {
       this.#sessions.set(parallelism, this.#session);
     }
     return this.#session !== previous;
+  }
+
+  #currentFingerprint(): string {
+    const { data, halves } = this.#parameters;
+    return `${fingerprint(data)} ${fingerprint(new Float32Array(halves.buffer))}`;
   }
 
   /** Ties a batch of `rows` × `time` tokens to its buffers and to `rows` slots of a cache, from `firstSlot` on. */
@@ -125,9 +131,7 @@ export class GenerationModel {
 }
 
 function tensorsOf({ parameters }: ParameterStore): Record<string, Tensor> {
-  return Object.fromEntries(
-    [...parameters.values()].map(({ name, shape, data }) => [name, { type: "float32", shape, data }]),
-  );
+  return Object.fromEntries([...parameters.values()].map((parameter) => [parameter.name, tensorOf(parameter)]));
 }
 
 /**

@@ -9,6 +9,7 @@ export {
 } from "./graph.js";
 export { swiglu } from "./ops/activation.js";
 export { type AttentionBlocks, type CausalAttentionInputs, causalAttention } from "./ops/attention.js";
+export { widened } from "./ops/cast.js";
 export { logitGradient, logSoftmax, type TokenDistribution, tokenDistribution } from "./ops/distribution.js";
 export { add, exponential, multiply, negate, scale, subtract } from "./ops/elementwise.js";
 export { gatherRows } from "./ops/gather.js";

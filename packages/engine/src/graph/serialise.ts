@@ -18,6 +18,7 @@ const dataTypes: Readonly<Record<ElementType, number>> = {
   int64: 7,
   bool: 9,
   float16: 10,
+  bfloat16: 16,
 };
 
 /** AttributeProto.AttributeType of onnx.proto3. */

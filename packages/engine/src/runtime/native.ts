@@ -39,6 +39,7 @@ const ELEMENT_CODES: Readonly<Record<ElementType, number>> = {
   int64: 7,
   bool: 9,
   float16: 10,
+  bfloat16: 16,
 };
 const ELEMENT_TYPES = new Map<number, ElementType>(
   Object.entries(ELEMENT_CODES).map(([type, code]) => [code, type as ElementType]),

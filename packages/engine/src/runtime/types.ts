@@ -1,6 +1,6 @@
 /** The small interface behind which an execution library (ONNX Runtime) lives. */
 
-export type ElementType = "float32" | "int32" | "int64" | "bool" | "uint8" | "int8" | "float16";
+export type ElementType = "float32" | "int32" | "int64" | "bool" | "uint8" | "int8" | "float16" | "bfloat16";
 
 export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array | Uint16Array;
 

@@ -12,6 +12,7 @@ const ARRAY_TYPES = {
   uint8: Uint8Array,
   int8: Int8Array,
   float16: Uint16Array,
+  bfloat16: Uint16Array,
 } as const satisfies Record<ElementType, unknown>;
 
 /**

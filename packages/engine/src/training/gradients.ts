@@ -1,4 +1,5 @@
-import type { Parameter, ParameterStore } from "../weights/index.js";
+import type { Tensor } from "../runtime/types.js";
+import { type Parameter, type ParameterStore, readFloats, tensorOf } from "../weights/index.js";
 import { type FloatTensor, float } from "./buffers.js";
 
 /**
@@ -13,9 +14,13 @@ export class GradientArena {
     readonly data: Float32Array,
   ) {}
 
-  weight(name: string): FloatTensor {
-    const { data, shape } = this.trained.parameters.get(name) ?? this.store.get(name);
-    return float(data, shape);
+  weight(name: string): Tensor {
+    return tensorOf(this.trained.parameters.get(name) ?? this.store.get(name));
+  }
+
+  /** Fills `target` with the numbers of a weight from `start` on. */
+  readWeight(name: string, start: number, target: Float32Array): void {
+    readFloats(this.trained.parameters.get(name) ?? this.store.get(name), start, target);
   }
 
   gradient(name: string): FloatTensor {

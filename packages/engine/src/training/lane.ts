@@ -68,11 +68,12 @@ export class Lane {
   /** Writes each token's embedding to its row; padding is zero. */
   private embed(inputs: readonly SharedInput[], x: Float32Array, time: number): void {
     const { hiddenSize } = this.config;
-    const table = this.gradients.weight(embeddingName).data;
     for (const [row, { tokens }] of inputs.entries()) {
       const start = row * time;
-      for (const [position, token] of tokens.entries())
-        x.set(table.subarray(token * hiddenSize, (token + 1) * hiddenSize), (start + position) * hiddenSize);
+      for (const [position, token] of tokens.entries()) {
+        const to = (start + position) * hiddenSize;
+        this.gradients.readWeight(embeddingName, token * hiddenSize, x.subarray(to, to + hiddenSize));
+      }
       x.fill(0, (start + tokens.length) * hiddenSize, (start + time) * hiddenSize);
     }
   }

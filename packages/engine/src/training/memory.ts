@@ -1,6 +1,7 @@
 import { totalmem } from "node:os";
+import { layerPrefix } from "../model/index.js";
 import type { LoraConfig, ModelConfig } from "../weights/index.js";
-import { adapterLayout, type ParameterSpecification, parameterLayout } from "../weights/index.js";
+import { adapterLayout, mayKeepHalves, type ParameterSpecification, parameterLayout } from "../weights/index.js";
 import { CHUNK_ELEMENTS } from "./head.js";
 import { planLaneCount, sharedThreads } from "./sessions.js";
 import { activationNumbers, temporaryNumbers } from "./trunk-plan.js";
@@ -27,6 +28,8 @@ export interface MemoryDemand {
   readonly longest: number;
   readonly microBatchTokens: number;
   readonly threads?: number | undefined;
+  /** The matrices beside adapters, the head excepted, are kept in 16 bits. */
+  readonly keepHalves?: boolean | undefined;
 }
 
 /** Bytes of a training step at its peak, by what they are for. Generation is apart: its buffers come on top. */
@@ -50,7 +53,9 @@ const count = (layout: readonly (readonly ParameterSpecification[])[]) =>
 /** Estimates from shapes alone; nothing is loaded. */
 export function estimateTrainingMemory(demand: MemoryDemand): MemoryEstimate {
   const { config, lora, longest } = demand;
-  const parameters = count(parameterLayout(config));
+  const layout = parameterLayout(config);
+  const parameters = count(layout);
+  const halves = lora && demand.keepHalves ? count([layout.flat().filter((each) => mayKeepHalves(config, each))]) : 0;
   const trained = lora ? count(adapterLayout(config, lora)) : parameters;
   const lanes = planLaneCount(sharedThreads(demand.threads), 4 * trained);
   const tokens = Math.max(longest, demand.microBatchTokens);
@@ -61,13 +66,29 @@ export function estimateTrainingMemory(demand: MemoryDemand): MemoryEstimate {
   const head = 4 * (headTensors * headRows * config.vocabularySize + 2 * tokens * config.hiddenSize);
   return {
     process: PROCESS_BYTES,
-    weights: 4 * parameters,
+    weights: 4 * parameters - 2 * halves,
     gradients: 4 * trained * lanes,
     optimizer: 8 * trained,
-    working: lanes * (boundaries + Math.max(head, 4 * tokens * temporaryNumbers(config, longest))),
+    working:
+      lanes *
+      (boundaries + Math.max(head, 4 * tokens * temporaryNumbers(config, longest) + widenedBytes(config, halves))),
     activations: lanes * layer * config.layerCount,
     leastActivations: lanes * layer,
   };
+}
+
+/** The matrices of a layer as float32, which exist while it runs if they are kept in 16 bits. */
+function widenedBytes(config: ModelConfig, halves: number): number {
+  if (halves === 0) return 0;
+  const prefix = layerPrefix(0);
+  return (
+    4 *
+    count([
+      parameterLayout(config)
+        .flat()
+        .filter(({ name }) => name.startsWith(prefix)),
+    ])
+  );
 }
 
 /** Everything but the activations. */

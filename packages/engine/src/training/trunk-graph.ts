@@ -6,9 +6,10 @@ import {
   type Subgraph,
   subgraph,
   type Value,
+  widened,
 } from "../graph/index.js";
 import { batchAttention, decoderLayer, layerPrefix, layerWeights } from "../model/index.js";
-import type { LoraConfig, ModelConfig, ParameterSpecification } from "../weights/index.js";
+import type { LoraConfig, ModelConfig, Parameter, ParameterSpecification } from "../weights/index.js";
 
 /** Inputs of a segment's graph beside weights: x [tokens, hidden] and what describes the batch. */
 export const trunkInputs = {
@@ -28,8 +29,8 @@ export const trunkInputs = {
 export interface SegmentDescription {
   readonly config: ModelConfig;
   readonly layerCount: number;
-  /** Parameters of at least the first segment's layers. */
-  readonly weights: readonly ParameterSpecification[];
+  /** Parameters of at least the first segment's layers, and how they are kept. */
+  readonly weights: readonly (ParameterSpecification & Partial<Pick<Parameter, "type">>)[];
   /** With adapters they alone are trained. */
   readonly adapter?: { readonly config: LoraConfig; readonly weights: readonly ParameterSpecification[] } | undefined;
 }
@@ -70,11 +71,11 @@ function buildSegment(description: SegmentDescription, blocks: BlockPlan): Segme
         }),
   });
   const prefixes = Array.from({ length: layerCount }, (_, layer) => layerPrefix(layer));
-  const inputsOf = (specifications: readonly ParameterSpecification[]) =>
+  const inputsOf = (weights: SegmentDescription["weights"]) =>
     new Map(
-      specifications
+      weights
         .filter(({ name }) => prefixes.some((prefix) => name.startsWith(prefix)))
-        .map(({ name, shape }) => [name, graph.input(name, shape)]),
+        .map(({ name, shape, type }) => [name, widened(graph.input(name, shape, type))]),
     );
   const base = inputsOf(description.weights);
   const factors = adapter && { weights: inputsOf(adapter.weights), config: adapter.config };

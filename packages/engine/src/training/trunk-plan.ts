@@ -84,7 +84,9 @@ export class TrunkPlan {
     const keptBytes = this.options.keptBytes?.({ batch, time }) ?? Number.POSITIVE_INFINITY;
     const whole: SegmentPlan = { layersPerSegment: layerCount, segmentCount: 1, keptSegments: 1 };
     const layerBytes = batch * time * this.activationBytesPerToken(time);
-    if (layerBytes <= MAX_WHOLE_LAYER_BYTES && layerCount * layerBytes <= keptBytes) return whole;
+    // Weights that are widened for a run would all be there at once.
+    const widens = this.store.halves.length > 0;
+    if (!widens && layerBytes <= MAX_WHOLE_LAYER_BYTES && layerCount * layerBytes <= keptBytes) return whole;
     // The activations of the layer that is computed again need room as well.
     const fits = Math.floor(keptBytes / layerBytes);
     const keptSegments = fits >= layerCount ? layerCount : Math.max(0, fits - 1);

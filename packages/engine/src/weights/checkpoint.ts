@@ -2,10 +2,16 @@ import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type ModelConfig, parseModelConfig } from "./config.js";
 import { ConfigReader } from "./config-reader.js";
-import type { FloatType } from "./half.js";
+import { type FloatType, firstNotFinite } from "./half.js";
 import { exists, readJson, writeJson } from "./json-file.js";
 import { type LoraAdapter, mergedWeight } from "./lora.js";
-import { ParameterStore, parameterLayout } from "./parameters.js";
+import {
+  mayKeepHalves,
+  type Parameter,
+  type ParameterSpecification,
+  ParameterStore,
+  parameterLayout,
+} from "./parameters.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
 
 export interface Checkpoint {
@@ -39,26 +45,34 @@ export async function readCheckpoint(directory: string): Promise<Checkpoint> {
   };
 }
 
+export interface CheckpointOptions {
+  /** False: no memory for gradients. */
+  readonly gradients?: boolean;
+  /** True: matrices that have 16 bits in their file stay as they are, save for the head. Default false: float32. */
+  readonly keepHalves?: boolean;
+}
+
 /**
  * Loads a Hugging Face model directory: config.json and model.safetensors, or the shards that
- * model.safetensors.index.json lists.
- * @param options.gradients false: no memory for gradients.
+ * model.safetensors.index.json lists. A tensor is read straight into its place.
  * @throws Error that names file and key or tensor.
  */
 export async function loadCheckpoint(
   directory: string,
-  options: { readonly gradients?: boolean } = {},
+  { gradients = true, keepHalves = false }: CheckpointOptions = {},
 ): Promise<LoadedModel> {
   const checkpoint = await readCheckpoint(directory);
   const files = await openWeightFiles(directory);
   try {
     const fileOf = assignTensors(directory, files, checkpoint.config);
-    const parameters = new ParameterStore(parameterLayout(checkpoint.config), options);
-    for (const { name, shape, data } of parameters.parameters.values()) {
+    const typeOf = keepHalves ? keptTypes(checkpoint.config, fileOf) : () => "float32" as const;
+    const parameters = new ParameterStore(parameterLayout(checkpoint.config), { gradients, typeOf });
+    for (const parameter of parameters.parameters.values()) {
+      const { name, shape, type, data, halves } = parameter;
       const file = fileOf.get(name);
       if (file === undefined) throw missingTensor(directory, files, name);
-      await file.read(name, shape, data);
-      assertFinite(file.path, name, data);
+      await file.read(name, shape, type === "float32" ? data : halves);
+      assertFinite(file.path, parameter);
     }
     return { ...checkpoint, parameters };
   } finally {
@@ -122,18 +136,44 @@ function assignTensors(
   return fileOf;
 }
 
+/**
+ * How tensors are kept if what has 16 bits in its file stays so. One graph serves all layers, so that a matrix has 16 bits in
+ * every layer or in none.
+ */
+function keptTypes(
+  config: ModelConfig,
+  fileOf: ReadonlyMap<string, SafetensorsFile>,
+): (specification: ParameterSpecification) => FloatType {
+  const withoutLayer = (name: string) => name.replace(/^model\.layers\.\d+\./, "");
+  const types = new Map<string, Set<FloatType>>();
+  for (const [name, file] of fileOf) {
+    const type = file.typeOf(name) ?? "float32";
+    const known = types.get(withoutLayer(name));
+    if (known) known.add(type);
+    else types.set(withoutLayer(name), new Set([type]));
+  }
+  return (specification) => {
+    const [type = "float32", ...others] = types.get(withoutLayer(specification.name)) ?? [];
+    return mayKeepHalves(config, specification) && others.length === 0 ? type : "float32";
+  };
+}
+
 function missingTensor(directory: string, files: readonly SafetensorsFile[], name: string): Error {
   const where = files.length === 1 ? files[0]!.path : `${directory} (${files.length} files)`;
   const hint = name === "lm_head.weight" ? "; set tie_word_embeddings to true if the head is the embedding matrix" : "";
   return new Error(`${where}: tensor "${name}" is missing${hint}`);
 }
 
-function assertFinite(path: string, name: string, data: Float32Array): void {
-  for (let index = 0; index < data.length; index++) {
-    if (!Number.isFinite(data[index])) {
-      throw new Error(`${path}: tensor "${name}" holds ${data[index]} at element ${index}; weights must be finite`);
-    }
+function assertFinite(path: string, { name, type, data, halves }: Parameter): void {
+  const fail = (held: string, index: number) => {
+    throw new Error(`${path}: tensor "${name}" holds ${held} at element ${index}; weights must be finite`);
+  };
+  if (type !== "float32") {
+    const index = firstNotFinite(halves, type);
+    if (index >= 0) fail("a number that is not finite", index);
+    return;
   }
+  for (let index = 0; index < data.length; index++) if (!Number.isFinite(data[index])) fail(String(data[index]), index);
 }
 
 /**

@@ -49,6 +49,12 @@ export function widen(source: Uint16Array, type: "float16" | "bfloat16", target:
   for (let index = 0; index < source.length; index++) target[index] = float16ToFloat32(source[index]!);
 }
 
+/** Index of the first number that is infinite or not a number; −1 if there is none. */
+export function firstNotFinite(source: Uint16Array, type: "float16" | "bfloat16"): number {
+  const exponent = type === "bfloat16" ? 0x7f80 : 0x7c00;
+  return source.findIndex((half) => (half & exponent) === exponent);
+}
+
 /** Narrows to 16 bits: round to nearest, ties to even. */
 export function narrow(source: Float32Array, type: "float16" | "bfloat16", target: Uint16Array): void {
   if (type === "bfloat16") {

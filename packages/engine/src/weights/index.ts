@@ -18,11 +18,15 @@ export {
   loraTargets,
 } from "./lora.js";
 export {
+  floatsOf,
+  mayKeepHalves,
   type Parameter,
   type ParameterKind,
   type ParameterSpecification,
   ParameterStore,
   parameterLayout,
+  readFloats,
+  tensorOf,
 } from "./parameters.js";
 export {
   type AdapterDescription,

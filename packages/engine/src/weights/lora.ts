@@ -1,6 +1,12 @@
 import { RandomStream } from "../generation/random.js";
 import type { ModelConfig } from "./config.js";
-import { type Parameter, type ParameterSpecification, ParameterStore, parameterLayout } from "./parameters.js";
+import {
+  floatsOf,
+  type Parameter,
+  type ParameterSpecification,
+  ParameterStore,
+  parameterLayout,
+} from "./parameters.js";
 
 /** The matrices of a decoder layer that can have an adapter, in the order of the computation; `all-linear` is all. */
 export const loraTargets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
@@ -99,15 +105,17 @@ export function isNeutral({ parameters }: LoraAdapter): boolean {
 }
 
 /** A copy of a matrix with its adapter added: W + alpha / rank · B A. The matrix itself where it has no adapter. */
-export function mergedWeight({ name, shape, data }: Parameter, adapter: LoraAdapter | undefined): Float32Array {
+export function mergedWeight(parameter: Parameter, adapter: LoraAdapter | undefined): Float32Array {
+  const { name, shape } = parameter;
+  const weight = floatsOf(parameter);
   const names = loraNames(name);
   const a = adapter?.parameters.parameters.get(names.a)?.data;
   const b = adapter?.parameters.parameters.get(names.b)?.data;
-  if (!adapter || !a || !b) return data;
+  if (!adapter || !a || !b) return weight;
   const { rank } = adapter.config;
   const scale = loraScale(adapter.config);
   const [rows, columns] = shape as readonly [number, number];
-  const merged = data.slice();
+  const merged = parameter.type === "float32" ? weight.slice() : weight;
   for (let row = 0; row < rows; row++)
     for (let k = 0; k < rank; k++) {
       const factor = scale * b[row * rank + k]!;

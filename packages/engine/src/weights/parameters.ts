@@ -1,5 +1,7 @@
 import { streamedArray } from "../runtime/huge-pages.js";
+import type { Tensor } from "../runtime/types.js";
 import type { ModelConfig } from "./config.js";
+import { type FloatType, widen } from "./half.js";
 
 export type ParameterKind = "matrix" | "norm" | "bias";
 
@@ -14,12 +16,38 @@ export interface ParameterSpecification {
 export interface Parameter extends ParameterSpecification {
   /** First element in the arenas. */
   readonly offset: number;
-  /** Views into the store's arenas: live, not copies. The gradient is empty if the store has none. */
+  /** What is kept: float32, or, of weights that are not trained, the 16 bits of a file. */
+  readonly type: FloatType;
+  /**
+   * Views into the store's arenas: live, not copies. The gradient is empty if the store has none; `data` is if the type has
+   * 16 bits, and `halves` if it has not.
+   */
   readonly data: Float32Array;
+  readonly halves: Uint16Array;
   readonly gradient: Float32Array;
 }
 
-/** Elements that the start of a run of parameters is aligned to: one cache line. */
+/** The numbers of a parameter as float32, exactly: a live view, or a copy where they are kept in 16 bits. */
+export function floatsOf({ type, data, halves }: Parameter): Float32Array {
+  if (type === "float32") return data;
+  const floats = new Float32Array(halves.length);
+  widen(halves, type, floats);
+  return floats;
+}
+
+/** Fills `target` with the numbers of a parameter from `start` on. */
+export function readFloats({ type, data, halves }: Parameter, start: number, target: Float32Array): void {
+  const end = start + target.length;
+  if (type === "float32") target.set(data.subarray(start, end));
+  else widen(halves.subarray(start, end), type, target);
+}
+
+/** A parameter as an input of a graph. */
+export function tensorOf({ type, shape, data, halves }: Parameter): Tensor {
+  return { type, shape, data: type === "float32" ? data : halves };
+}
+
+/** Elements that the start of a run of parameters is aligned to: one cache line of float32. */
 const ALIGNMENT = 16;
 
 /**
@@ -87,44 +115,64 @@ export function parameterLayout(config: ModelConfig): readonly (readonly Paramet
 }
 
 /**
+ * Whether a frozen parameter may be kept in 16 bits: matrices may, but for the head, whose products are cut into chunks of
+ * rows and would widen it for each.
+ */
+export function mayKeepHalves(config: ModelConfig, { name, kind }: ParameterSpecification): boolean {
+  return kind === "matrix" && name !== (config.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
+}
+
+export interface StoreOptions {
+  /** False saves the memory of gradients, for weights that are not trained. Default true. */
+  readonly gradients?: boolean;
+  /** How a parameter is kept; only one without gradients may have 16 bits. Default float32. */
+  readonly typeOf?: (specification: ParameterSpecification) => FloatType;
+}
+
+/**
  * All parameters of a layout in one Float32Array, and their gradients in a second one of the same layout, so that a
- * graph, the optimizer and a file read the same memory.
+ * graph, the optimizer and a file read the same memory. Those that are kept in 16 bits have an array of their own.
  */
 export class ParameterStore {
   readonly parameters: ReadonlyMap<string, Parameter>;
   /** The arenas. Elements between parameters are zero and stay so. */
   readonly data: Float32Array;
+  readonly halves: Uint16Array;
   readonly gradients: Float32Array;
   /** Number of parameters, without the gaps. */
   readonly parameterCount: number;
 
-  /** All zeros. `gradients: false` saves their memory, for weights that are not trained. */
+  /** All zeros. */
   constructor(
     private readonly layout: readonly (readonly ParameterSpecification[])[],
-    options: { readonly gradients?: boolean } = {},
+    private readonly options: StoreOptions = {},
   ) {
-    const placed: (ParameterSpecification & { readonly offset: number; readonly size: number })[] = [];
-    let end = 0;
+    const { gradients = true, typeOf = () => "float32" } = options;
+    const placed: (Omit<Parameter, "data" | "halves" | "gradient"> & { readonly size: number })[] = [];
+    const ends = { floats: 0, halves: 0 };
     for (const run of layout) {
-      end = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
+      for (const kind of ["floats", "halves"] as const) ends[kind] = Math.ceil(ends[kind] / ALIGNMENT) * ALIGNMENT;
       for (const specification of run) {
+        const type = typeOf(specification);
+        const arena = type === "float32" ? "floats" : "halves";
         const size = specification.shape.reduce((product, dimension) => product * dimension, 1);
-        placed.push({ ...specification, offset: end, size });
-        end += size;
+        placed.push({ ...specification, type, offset: ends[arena], size });
+        ends[arena] += size;
       }
     }
-    this.data = streamedArray(end);
-    this.gradients = streamedArray(options.gradients === false ? 0 : end);
+    if (gradients && ends.halves > 0) throw new Error("Weights that are trained are kept in float32.");
+    this.data = streamedArray(ends.floats);
+    this.halves = new Uint16Array(streamedArray(Math.ceil(ends.halves / 2)).buffer, 0, ends.halves);
+    this.gradients = streamedArray(gradients ? ends.floats : 0);
     this.parameterCount = placed.reduce((sum, { size }) => sum + size, 0);
     this.parameters = new Map(
-      placed.map(({ size, ...specification }) => [
-        specification.name,
-        {
-          ...specification,
-          data: this.data.subarray(specification.offset, specification.offset + size),
-          gradient: this.gradients.subarray(specification.offset, specification.offset + size),
-        },
-      ]),
+      placed.map(({ size, ...specification }) => {
+        const { name, type, offset } = specification;
+        const [floats, halves] = type === "float32" ? [size, 0] : [0, size];
+        const data = this.data.subarray(offset, offset + floats);
+        const gradient = this.gradients.subarray(offset, offset + floats);
+        return [name, { ...specification, data, halves: this.halves.subarray(offset, offset + halves), gradient }];
+      }),
     );
   }
 
@@ -148,6 +196,7 @@ export class ParameterStore {
     const start = parts[0]!.offset;
     let end = start;
     for (const part of parts) {
+      if (part.type !== "float32") throw new Error(`"${part.name}" is kept as ${part.type}`);
       if (part.offset !== end) throw new Error(`"${part.name}" does not follow its predecessor in memory`);
       end += part.data.length;
     }
@@ -161,8 +210,9 @@ export class ParameterStore {
 
   /** An independent copy of the weights, without gradients. */
   copyWeights(): ParameterStore {
-    const copy = new ParameterStore(this.layout, { gradients: false });
+    const copy = new ParameterStore(this.layout, { ...this.options, gradients: false });
     copy.data.set(this.data);
+    copy.halves.set(this.halves);
     return copy;
   }
 }

@@ -46,10 +46,10 @@ export class SafetensorsFile {
   }
 
   /**
-   * Reads a tensor as float32 into memory of the caller; half precision is widened exactly.
+   * Reads a tensor into memory of the caller: as float32, half precision widened exactly, or as the 16 bits that are there.
    * @throws Error that names file and tensor: missing, not of the shape expected, not a float, truncated.
    */
-  async read(name: string, shape: readonly number[], target: Float32Array): Promise<void> {
+  async read(name: string, shape: readonly number[], target: Float32Array | Uint16Array): Promise<void> {
     const where = `${this.path}: tensor "${name}"`;
     const entry = this.header.tensors.get(name);
     if (entry === undefined) throw new Error(`${where} is missing`);
@@ -60,7 +60,9 @@ export class SafetensorsFile {
     if (type === undefined) {
       throw new Error(`${where} has dtype ${entry.dtype}; supported: ${Object.keys(FLOAT_TYPES).join(", ")}`);
     }
-    if (type === "float32") {
+    if (target instanceof Uint16Array && type === "float32")
+      throw new Error(`${where} has dtype ${entry.dtype}, expected 16 bits`);
+    if (type === "float32" || target instanceof Uint16Array) {
       await this.#readBytes(entry, 0, new Uint8Array(target.buffer, target.byteOffset, target.byteLength));
       return;
     }
@@ -70,6 +72,11 @@ export class SafetensorsFile {
       await this.#readBytes(entry, 2 * first, new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
       widen(part, type, target.subarray(first, first + part.length));
     }
+  }
+
+  /** In which float format a tensor is stored; undefined for others, and if there is none of this name. */
+  typeOf(name: string): FloatType | undefined {
+    return FLOAT_TYPES[this.header.tensors.get(name)?.dtype ?? ""];
   }
 
   async #readBytes(entry: TensorEntry, offset: number, target: Uint8Array): Promise<void> {
