@@ -1,12 +1,12 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { CallQueue } from "./call-queue.js";
 import { assertAvailable, DeviceLanguageModel } from "./device/index.js";
-import { Generator } from "./generation/index.js";
 import type { ExecutionProvider } from "./runtime/index.js";
-import { AdamW, createAdamWState, loadTrainingState, saveTrainingState, Trainer } from "./training/index.js";
+import { loadTrainingState, saveTrainingState, Trainer } from "./training/index.js";
 import { validateAdamWOptions, validateForwardBackwardOptions, validateSequences } from "./training/validate.js";
 import type {
   AdamWOptions,
+  AdapterSource,
   ForwardBackwardOptions,
   ForwardBackwardResult,
   FrozenModel,
@@ -28,18 +28,19 @@ import {
   isAdapterDirectory,
   isNeutral,
   type LoadedModel,
+  type LoraAdapter,
   type LoraConfig,
   loadAdapter,
   loadCheckpoint,
   loraConfig,
   type Parameter,
-  type ParameterStore,
   parseModelConfig,
   readAdapterDescription,
   readJson,
   saveAdapter,
   saveCheckpoint,
 } from "./weights/index.js";
+import { Workplace } from "./workplace.js";
 
 /** A model and where its weights come from, for the description of an adapter. */
 interface OpenedModel extends LoadedModel {
@@ -64,7 +65,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
     throw new Error(
       `contextLength is ${contextLength}; this model allows 2 to ${available} (max_position_embeddings).`,
     );
-  if (device === "cpu") return new EmbeddedLanguageModel(model, contextLength, options);
+  if (device === "cpu") return EmbeddedLanguageModel.of(model, contextLength, options);
   if (model.adapter)
     throw new Error(
       `Adapters run on the CPU only, not on the device "${device}"; export the merged model and load that.`,
@@ -140,24 +141,43 @@ async function freshModel(
   return { config, parameters, generationConfig: undefined, eosTokenIds: config.eosTokenIds };
 }
 
+/** Weights and who works on them: one workplace for the weights themselves or a loaded adapter, one for each shape of others. */
+interface SharedWeights {
+  readonly model: OpenedModel;
+  readonly contextLength: number;
+  readonly options: LoadOptions;
+  readonly workplaces: Map<string, Workplace>;
+}
+
 class EmbeddedLanguageModel implements LanguageModel {
   readonly info: ModelInfo;
-  private readonly queue = new CallQueue();
-  private readonly trainer: Trainer;
-  private readonly generator: Generator;
-  /** Made at the first optimizer step: a model that is only sampled needs no moments. */
-  private optimizer: AdamW | undefined;
   private closed = false;
 
-  constructor(
-    private readonly model: OpenedModel,
-    contextLength: number,
-    private readonly options: LoadOptions,
+  private constructor(
+    private readonly shared: SharedWeights,
+    private readonly workplace: Workplace,
   ) {
-    const { config, parameters, adapter } = model;
-    this.trainer = new Trainer(config, parameters, { ...options, adapter });
-    this.generator = new Generator(config, parameters, { ...options, contextLength, adapter });
-    this.info = modelInfo(model, contextLength);
+    this.info = modelInfo(workplace.model, shared.contextLength);
+  }
+
+  /** A model with weights of its own. */
+  static of(model: OpenedModel, contextLength: number, options: LoadOptions): EmbeddedLanguageModel {
+    const workplace = new Workplace(model, contextLength, options);
+    const workplaces = new Map([[shapeOf(model.adapter), workplace]]);
+    const opened = new EmbeddedLanguageModel({ model, contextLength, options, workplaces }, workplace);
+    workplace.join(opened);
+    return opened;
+  }
+
+  async openAdapter(source: AdapterSource): Promise<LanguageModel> {
+    return this.enqueue(async () => {
+      const { config } = this.workplace.model;
+      const adapter =
+        "directory" in source
+          ? await loadAdapter(source.directory, config)
+          : freshAdapter(config, loraConfig(source), source.seed ?? 0);
+      return this.openBeside(adapter);
+    });
   }
 
   async *sample(
@@ -165,9 +185,9 @@ class EmbeddedLanguageModel implements LanguageModel {
     options: { signal?: AbortSignal } = {},
   ): AsyncIterable<SampledSequence> {
     if (this.closed) throw new Error("The model is closed.");
-    const leave = await this.queue.enter();
+    const leave = await this.workplace.enter(this);
     try {
-      yield* this.generator.generate(requests, options);
+      yield* this.workplace.generator.generate(requests, options);
     } finally {
       leave();
     }
@@ -178,7 +198,7 @@ class EmbeddedLanguageModel implements LanguageModel {
     options: ForwardBackwardOptions = {},
   ): Promise<readonly TokenLogprobs[]> {
     this.check(sequences, options);
-    return this.enqueue(() => this.trainer.logprobs(sequences, options));
+    return this.enqueue(() => this.workplace.trainer.logprobs(sequences, options));
   }
 
   /** If it fails or is aborted, the whole gradient since the last optimizer step is dropped. */
@@ -190,10 +210,10 @@ class EmbeddedLanguageModel implements LanguageModel {
     this.check(sequences, options);
     return this.enqueue(async () => {
       try {
-        return await this.trainer.forwardBackward(sequences, tokenLoss, options);
+        return await this.workplace.trainer.forwardBackward(sequences, tokenLoss, options);
       } catch (error) {
         // Some micro-batches may have been added: half a gradient must never reach an optimizer step.
-        this.trained.gradients.fill(0);
+        this.workplace.trained.gradients.fill(0);
         throw error;
       }
     });
@@ -201,38 +221,47 @@ class EmbeddedLanguageModel implements LanguageModel {
 
   async optimizerStep(options: AdamWOptions): Promise<OptimizerStepResult> {
     validateAdamWOptions(options);
-    return this.enqueue(async () => this.adamW().step(options));
+    return this.enqueue(async () => {
+      this.checkUnshared();
+      return this.workplace.adamW.step(options);
+    });
   }
 
   async saveState(directory: string): Promise<void> {
-    return this.enqueue(() => saveTrainingState(directory, this.trained, this.adamW().state));
+    return this.enqueue(() => saveTrainingState(directory, this.workplace.trained, this.workplace.adamW.state));
   }
 
   async loadState(directory: string): Promise<void> {
-    return this.enqueue(() => loadTrainingState(directory, this.trained, this.adamW().state));
+    return this.enqueue(async () => {
+      this.checkUnshared();
+      await loadTrainingState(directory, this.workplace.trained, this.workplace.adamW.state);
+    });
   }
 
   async exportModel(directory: string, options: { dtype?: "float32" | "bfloat16" | "float16" } = {}): Promise<void> {
-    return this.enqueue(() => saveCheckpoint(directory, this.model, options));
+    return this.enqueue(() => saveCheckpoint(directory, this.workplace.model, options));
   }
 
   async exportAdapter(directory: string): Promise<void> {
-    const { adapter, directory: base } = this.model;
+    const { adapter } = this.workplace.model;
     if (!adapter) throw new Error("The model has no adapters to export; export the model, or load it with `lora`.");
-    return this.enqueue(() => saveAdapter(directory, adapter, base));
+    return this.enqueue(() => saveAdapter(directory, adapter, this.shared.model.directory));
   }
 
   async freeze(): Promise<FrozenModel> {
     return this.enqueue(async () => {
-      const { config, parameters, adapter } = this.model;
-      if (!adapter) return new FrozenCopy(new Trainer(config, parameters.copyWeights(), this.options), this.info);
+      const { config, parameters, adapter } = this.workplace.model;
+      const { options } = this.shared;
+      if (!adapter) return new FrozenCopy(new Trainer(config, parameters.copyWeights(), options), this.info);
       const copy = isNeutral(adapter) ? undefined : { ...adapter, parameters: adapter.parameters.copyWeights() };
-      return new FrozenCopy(new Trainer(config, parameters, { ...this.options, adapter: copy }), this.info);
+      return new FrozenCopy(new Trainer(config, parameters, { ...options, adapter: copy }), this.info);
     });
   }
 
   parameters(): ReturnType<LanguageModel["parameters"]> {
-    const { parameters, adapter } = this.model;
+    if (!this.workplace.isAlone(this))
+      throw new Error("The parameters of an adapter beside others of its shape have no views; export them.");
+    const { parameters, adapter } = this.workplace.model;
     const all = [...parameters.parameters, ...(adapter?.parameters.parameters ?? [])];
     const view = (parameter: Parameter) => ({
       shape: parameter.shape,
@@ -246,34 +275,43 @@ class EmbeddedLanguageModel implements LanguageModel {
 
   async close(): Promise<void> {
     if (this.closed) return;
-    const closing = this.enqueue(async () => {
-      this.trainer.close();
-      this.generator.close();
-      this.optimizer?.close();
-    });
     this.closed = true;
-    await closing;
+    const left = this.workplace.leave(this);
+    if (this.workplace.isAbandoned) this.shared.workplaces.delete(shapeOf(this.workplace.model.adapter));
+    await left;
   }
 
-  /** What the optimizer changes. */
-  private get trained(): ParameterStore {
-    return this.model.adapter?.parameters ?? this.model.parameters;
+  /** A model of the same weights with this adapter, at the workplace for its shape. */
+  private openBeside(adapter: LoraAdapter): EmbeddedLanguageModel {
+    const { model, contextLength, options, workplaces } = this.shared;
+    const existing = workplaces.get(shapeOf(adapter));
+    const workplace = existing ?? new Workplace({ ...model, adapter }, contextLength, options);
+    workplaces.set(shapeOf(adapter), workplace);
+    const opened = new EmbeddedLanguageModel(this.shared, workplace);
+    workplace.join(opened, existing && adapter.parameters.data);
+    return opened;
   }
 
-  private adamW(): AdamW {
-    this.optimizer ??= new AdamW(this.trained, createAdamWState(this.trained), this.options.threads);
-    return this.optimizer;
+  /** Weights that adapters lie beside stay as they are. */
+  private checkUnshared(): void {
+    if (this.info.lora === null && [...this.shared.workplaces.values()].some((other) => other !== this.workplace))
+      throw new Error("The weights are shared with open adapters and must not change; close those first.");
   }
 
   private enqueue<T>(task: () => Promise<T>): Promise<T> {
     if (this.closed) return Promise.reject(new Error("The model is closed."));
-    return this.queue.run(task);
+    return this.workplace.run(this, task);
   }
 
   private check(sequences: readonly TokenSequence[], options: ForwardBackwardOptions): void {
     validateForwardBackwardOptions(options);
     validateSequences(sequences, this.info);
   }
+}
+
+/** Names the graphs and arrays that an adapter needs: adapters with equal names can take each other's place. */
+function shapeOf(adapter: LoraAdapter | undefined): string {
+  return adapter ? JSON.stringify(adapter.config) : "weights";
 }
 
 class FrozenCopy implements FrozenModel {

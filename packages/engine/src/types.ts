@@ -146,6 +146,9 @@ export interface LoraOptions {
   readonly seed?: number;
 }
 
+/** A fresh adapter, or a PEFT directory with one that was made for these weights. */
+export type AdapterSource = LoraOptions | { readonly directory: string };
+
 /** Whether the backward pass computes a layer's activations again instead of keeping them. Gradients are the same bits. */
 export type RecomputeMode = "auto" | "always" | "never";
 
@@ -218,8 +221,17 @@ export interface LanguageModel {
   freeze(): Promise<FrozenModel>;
 
   /**
+   * Another model over the same weights, with adapters, gradients and optimizer of its own. Models with adapters of one
+   * shape (rank, alpha, targets) take turns at one working memory; each adds the size of its adapter, four times once it is
+   * trained. While one is open, the weights beside it cannot be trained. Each is closed by itself.
+   * @throws Error that names what is wrong with the adapter; on devices
+   */
+  openAdapter(source: AdapterSource): Promise<LanguageModel>;
+
+  /**
    * Parameters (and adapters) and gradient accumulators by HF name, for tests and tools: live views, do not keep. The
-   * gradient of what is not trained is empty; what is kept in 16 bits is widened into a copy at each look.
+   * gradient of what is not trained is empty; what is kept in 16 bits is widened into a copy at each look. An error where
+   * adapters of one shape take turns.
    */
   parameters(): ReadonlyMap<
     string,

@@ -108,6 +108,10 @@ export class DeviceLanguageModel implements LanguageModel {
     throw new Error("The model has no adapters to export: they are trained on the CPU only.");
   }
 
+  async openAdapter(): Promise<never> {
+    throw new Error("Adapters (lora) are trained on the CPU only.");
+  }
+
   async freeze(): Promise<FrozenModel> {
     return this.enqueue(async () => new FrozenDeviceModel(await this.device.copy(), this.info));
   }
