@@ -14,6 +14,15 @@ const MAX_CONSTANT_MEMORY_SHARE = 1 / 8;
 /** Lanes run on libuv's thread pool, which has four threads. */
 const MAX_LANES = 4;
 
+function copiesFit(parameterCount: number, copies: number): boolean {
+  return copies * 4 * parameterCount <= totalmem() * MAX_CONSTANT_MEMORY_SHARE;
+}
+
+/** Whether generation has the weights as constants, of which ONNX Runtime makes a copy, rather than as feeds. */
+export function usesConstants(parameterCount: number): boolean {
+  return parameterCount >= MIN_CONSTANT_PARAMETERS && copiesFit(parameterCount, 1);
+}
+
 type Parallelism = NonNullable<SessionOptions["parallelism"]>;
 
 /**
@@ -50,7 +59,7 @@ export class GenerationModel {
     this.config = config;
     this.#parameters = parameters;
     this.#threads = threads;
-    const constant = parameters.parameterCount >= MIN_CONSTANT_PARAMETERS && this.#copiesFit(1);
+    const constant = usesConstants(parameters.parameterCount);
     this.#weightKind = constant ? "constants" : "feeds";
     // Adapters are feeds in any case: they change with every update, and the constants beside them do not.
     this.#divisible = constant && adapter === undefined;
@@ -59,10 +68,6 @@ export class GenerationModel {
     this.#modelBytes = generationModel(config, this.#weightKind, adapter?.config, "cpu", typeOf);
     this.#weights = tensorsOf(parameters);
     this.#adapterWeights = adapter === undefined ? {} : tensorsOf(adapter.parameters);
-  }
-
-  #copiesFit(copies: number): boolean {
-    return copies * 4 * this.#parameters.parameterCount <= totalmem() * MAX_CONSTANT_MEMORY_SHARE;
   }
 
   /**
@@ -79,7 +84,7 @@ export class GenerationModel {
     const previous = this.#session;
     this.#session = this.#sessions.get(parallelism);
     if (this.#session === undefined) {
-      if (!this.#copiesFit(2)) this.close();
+      if (!copiesFit(this.#parameters.parameterCount, 2)) this.close();
       this.#session = createSession(this.#modelBytes, {
         name: "generation",
         threads: this.#threads,

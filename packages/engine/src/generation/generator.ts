@@ -15,6 +15,16 @@ import { validateRequests } from "./validate.js";
 const MIN_ROWS_PER_LANE = 8;
 const CAPACITY_STEP = 32;
 
+/** Tokens that a slot holds, for sequences up to a length. */
+export function slotCapacity(longest: number): number {
+  return Math.ceil(longest / CAPACITY_STEP) * CAPACITY_STEP;
+}
+
+/** What keys and values of the sequences in progress may take of this machine's memory. */
+export function defaultCacheBytes(): number {
+  return Math.min(totalmem() / 4, 4 * 2 ** 30);
+}
+
 export interface GeneratorOptions {
   /** Live adapters beside the parameters, which stay as they are then. */
   readonly adapter?: LoraAdapter | undefined;
@@ -45,7 +55,7 @@ export class Generator {
     this.#adapter = options.adapter;
     this.#threads = options.threads ?? availableParallelism();
     this.#contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength);
-    this.#cacheBytes = options.cacheBytes ?? Math.min(totalmem() / 4, 4 * 2 ** 30);
+    this.#cacheBytes = options.cacheBytes ?? defaultCacheBytes();
     this.#sampler = new Sampler(config.vocabularySize);
   }
 
@@ -128,7 +138,7 @@ export class Generator {
       total += request.count;
       longest = Math.max(longest, request.prompt.length + request.maxTokens);
     }
-    const capacity = Math.ceil(longest / CAPACITY_STEP) * CAPACITY_STEP;
+    const capacity = slotCapacity(longest);
     const bytesPerSequence = cacheBytes(config, capacity) + BatchBuffers.bytesPerRow(config);
     const affordable = Math.max(1, Math.floor(this.#cacheBytes / bytesPerSequence));
     const wanted = Math.min(total, affordable);

@@ -4,7 +4,7 @@ import type { PrefilledPrompt, WaitingPrompt } from "./prompt-queue.js";
 import { inverseTemperature } from "./sequence.js";
 
 /** Padded tokens of a prefill run: enough for efficient products, few enough that a run stays short. */
-const MAX_PADDED_TOKENS = 1024;
+export const MAX_PADDED_TOKENS = 1024;
 
 /**
  * Rows a prompt takes at least: one more than it has tokens. Attention works through the rows in blocks, and a last

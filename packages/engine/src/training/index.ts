@@ -4,6 +4,7 @@ export {
   estimateTrainingMemory,
   type MemoryDemand,
   type MemoryEstimate,
+  machineMemoryBytes,
   peakBytes,
 } from "./memory.js";
 export { loadTrainingState, saveTrainingState } from "./state.js";

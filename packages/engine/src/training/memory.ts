@@ -1,7 +1,7 @@
 import { totalmem } from "node:os";
 import { layerPrefix } from "../model/index.js";
 import type { LoraConfig, ModelConfig } from "../weights/index.js";
-import { adapterLayout, mayKeepHalves, type ParameterSpecification, parameterLayout } from "../weights/index.js";
+import { adapterLayout, countParameters, mayKeepHalves, parameterLayout } from "../weights/index.js";
 import { CHUNK_ELEMENTS } from "./head.js";
 import { planLaneCount, sharedThreads } from "./sessions.js";
 import { activationNumbers, temporaryNumbers } from "./trunk-plan.js";
@@ -15,10 +15,15 @@ const FROZEN_HEAD_TENSORS = 3;
 const TRAINED_HEAD_TENSORS = 5;
 
 /** Bytes that this process may use: the machine's, or what its control group allows. */
-export function defaultMemoryBytes(): number {
+export function machineMemoryBytes(): number {
   const constrained = process.constrainedMemory?.() ?? 0;
   const machine = totalmem();
-  return MACHINE_SHARE * (constrained > 0 && constrained < machine ? constrained : machine);
+  return constrained > 0 && constrained < machine ? constrained : machine;
+}
+
+/** Bytes that training may plan with unless the caller says otherwise. */
+export function defaultMemoryBytes(): number {
+  return MACHINE_SHARE * machineMemoryBytes();
 }
 
 export interface MemoryDemand {
@@ -28,6 +33,8 @@ export interface MemoryDemand {
   readonly longest: number;
   readonly microBatchTokens: number;
   readonly threads?: number | undefined;
+  /** A frozen copy of the starting weights is evaluated as well; with adapters it shares the weights. */
+  readonly reference?: boolean | undefined;
   /** The matrices beside adapters, the head excepted, are kept in 16 bits. */
   readonly keepHalves?: boolean | undefined;
 }
@@ -35,6 +42,7 @@ export interface MemoryDemand {
 /** Bytes of a training step at its peak, by what they are for. Generation is apart: its buffers come on top. */
 export interface MemoryEstimate {
   readonly process: number;
+  /** The model's, and those of the frozen reference. */
   readonly weights: number;
   readonly gradients: number;
   /** AdamW's moments. */
@@ -47,16 +55,14 @@ export interface MemoryEstimate {
   readonly leastActivations: number;
 }
 
-const count = (layout: readonly (readonly ParameterSpecification[])[]) =>
-  layout.flat().reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
-
 /** Estimates from shapes alone; nothing is loaded. */
 export function estimateTrainingMemory(demand: MemoryDemand): MemoryEstimate {
-  const { config, lora, longest } = demand;
+  const { config, lora, longest, reference } = demand;
   const layout = parameterLayout(config);
-  const parameters = count(layout);
-  const halves = lora && demand.keepHalves ? count([layout.flat().filter((each) => mayKeepHalves(config, each))]) : 0;
-  const trained = lora ? count(adapterLayout(config, lora)) : parameters;
+  const parameters = countParameters(layout);
+  const halves =
+    lora && demand.keepHalves ? countParameters([layout.flat().filter((each) => mayKeepHalves(config, each))]) : 0;
+  const trained = lora ? countParameters(adapterLayout(config, lora)) : parameters;
   const lanes = planLaneCount(sharedThreads(demand.threads), 4 * trained);
   const tokens = Math.max(longest, demand.microBatchTokens);
   const layer = 4 * tokens * activationNumbers(config, longest);
@@ -66,7 +72,7 @@ export function estimateTrainingMemory(demand: MemoryDemand): MemoryEstimate {
   const head = 4 * (headTensors * headRows * config.vocabularySize + 2 * tokens * config.hiddenSize);
   return {
     process: PROCESS_BYTES,
-    weights: 4 * parameters - 2 * halves,
+    weights: 4 * parameters * (reference && !lora ? 2 : 1) - 2 * halves,
     gradients: 4 * trained * lanes,
     optimizer: 8 * trained,
     working:
@@ -83,7 +89,7 @@ function widenedBytes(config: ModelConfig, halves: number): number {
   const prefix = layerPrefix(0);
   return (
     4 *
-    count([
+    countParameters([
       parameterLayout(config)
         .flat()
         .filter(({ name }) => name.startsWith(prefix)),

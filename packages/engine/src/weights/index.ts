@@ -18,6 +18,7 @@ export {
   loraTargets,
 } from "./lora.js";
 export {
+  countParameters,
   floatsOf,
   mayKeepHalves,
   type Parameter,

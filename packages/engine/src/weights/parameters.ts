@@ -122,6 +122,11 @@ export function mayKeepHalves(config: ModelConfig, { name, kind }: ParameterSpec
   return kind === "matrix" && name !== (config.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
 }
 
+/** Numbers in all tensors of a layout. */
+export function countParameters(layout: readonly (readonly ParameterSpecification[])[]): number {
+  return layout.flat().reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+}
+
 export interface StoreOptions {
   /** False saves the memory of gradients, for weights that are not trained. Default true. */
   readonly gradients?: boolean;

@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { InputError } from "../../config/errors.js";
 import { loadConfig } from "../../config/load.js";
 import { sftSchema } from "../../config/sft-schema.js";
+import { describeMemory, planMemory } from "../../policy/memory-plan.js";
 import { plannedTinkerInfo } from "../../policy/tinker-open.js";
 import { openConfiguredPolicy, tokenizerDirectoryOf } from "../../setup/prepare.js";
 import { encodePair, loadPairs } from "../../sft/pairs.js";
@@ -48,8 +49,10 @@ async function runSft(io: CliIo, configArgument: string | undefined, options: Ru
     const tokenizerDirectory = tokenizerDirectoryOf(config);
     const codec = loadTextCodec(tokenizerDirectory);
     const pairs = (await loadPairs(config.data)).map((pair) => encodePair(codec, pair));
+    const longest = pairs.reduce((most, { prompt, response }) => Math.max(most, prompt.length + response.length), 0);
+    const memory = await planMemory(config.engine, { longest });
     const plan = () =>
-      `\n${stringify(config)}\nPlan (nothing was started): ${formatCount(config.steps)} steps of ${formatCount(config.batchSize)} pairs into ${runDirectory}\n`;
+      `\n${stringify(config)}\nPlan (nothing was started): ${formatCount(config.steps)} steps of ${formatCount(config.batchSize)} pairs into ${runDirectory}${memory ? `, ${describeMemory(memory)}` : ""}\n`;
     if (options.dryRun && config.engine.type === "tinker") {
       // Nothing is sent: neither network nor key is needed.
       checkOptimizer(config.optimizer, plannedTinkerInfo(config.engine));

@@ -73,7 +73,11 @@ async function runTrain(io: CliIo, configArgument: string | undefined, options: 
     for (const warning of run.warnings) progress.note(`warning: ${warning}`);
     const { sampling, refinement } = config;
     const longest = run.longestPrompt + Math.max(sampling.maxTokens, refinement.maxTokens ?? 0);
-    const memory = await planMemory(config.engine, longest);
+    const memory = await planMemory(config.engine, {
+      longest,
+      sampling: { sequences: config.questionsPerStep * Math.max(1, config.algorithm.initialResponses), longest },
+      reference: config.algorithm.klCoefficient > 0,
+    });
     progress.note(`${formatCount(run.questions.length)} questions; loading the model …`);
     const policy = await openConfiguredPolicy(config, (message) => progress.note(message));
     try {

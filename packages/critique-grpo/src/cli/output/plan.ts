@@ -1,6 +1,6 @@
 /** What a dry run prints: the run in numbers. Pure. */
 import type { RunConfig } from "../../config/schema.js";
-import { gibibytes, type MemoryPlan } from "../../policy/memory-plan.js";
+import { describeMemory, type MemoryPlan } from "../../policy/memory-plan.js";
 import type { PolicyInfo } from "../../policy/policy.js";
 import type { PreparedRun } from "../../setup/prepare.js";
 import { formatCount } from "./format.js";
@@ -42,7 +42,7 @@ export function describePlan(
     ],
     ...describeServer(config),
     ...describeAdapters(config),
-    ...describeMemory(memory),
+    ...(memory === null ? [] : [["memory", describeMemory(memory)] as [string, string]]),
     ["critique", describeCritic(config)],
     ["trained on", describeGroup(config)],
     ["evaluation", describeEvaluation(config, run)],
@@ -109,12 +109,6 @@ function describeCritic({ critique }: RunConfig): string {
 /** Size where it is known, and place. */
 export function describeModel({ parameterCount, device }: PolicyInfo): string {
   return Number.isFinite(parameterCount) ? `${formatCount(parameterCount)} parameters on ${device}` : `on ${device}`;
-}
-
-function describeMemory(memory: MemoryPlan | null): [string, string][] {
-  if (memory === null) return [];
-  const { peak, weights, budget } = memory;
-  return [["memory", `training about ${gibibytes(peak)} of ${gibibytes(budget)}, ${gibibytes(weights)} of it weights`]];
 }
 
 function describeAdapters({ engine }: RunConfig): [string, string][] {
