@@ -33,6 +33,7 @@ import {
   loadAdapter,
   loadCheckpoint,
   loraConfig,
+  type OpenedModel,
   type Parameter,
   parseModelConfig,
   readAdapterDescription,
@@ -42,11 +43,6 @@ import {
 } from "./weights/index.js";
 import { Workplace } from "./workplace.js";
 
-/** A model and where its weights come from, for the description of an adapter. */
-interface OpenedModel extends LoadedModel {
-  readonly directory: string | null;
-}
-
 /**
  * Loads a Hugging Face model directory or a PEFT adapter with its base model, or makes a fresh model from a config.
  * @throws Error that names the file and the key or tensor: missing, unsupported, of a wrong shape, not finite.
@@ -54,10 +50,7 @@ interface OpenedModel extends LoadedModel {
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<LanguageModel> {
   const lora = options.lora && loraConfig(options.lora);
   const device = !options.device || options.device === "auto" ? "cpu" : options.device;
-  if (device !== "cpu") {
-    if (lora) throw new Error(`Adapters (lora) are trained on the CPU only, not on the device "${device}".`);
-    await assertAvailable(device);
-  }
+  if (device !== "cpu") await assertAvailable(device);
   const model = await open(source, lora, options, device);
   const available = model.config.contextLength;
   const contextLength = options.contextLength ?? available;
@@ -66,10 +59,6 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
       `contextLength is ${contextLength}; this model allows 2 to ${available} (max_position_embeddings).`,
     );
   if (device === "cpu") return EmbeddedLanguageModel.of(model, contextLength, options);
-  if (model.adapter)
-    throw new Error(
-      `Adapters run on the CPU only, not on the device "${device}"; export the merged model and load that.`,
-    );
   return DeviceLanguageModel.open(device, model, modelInfo(model, contextLength));
 }
 

@@ -225,12 +225,6 @@ describe("rules between keys", () => {
     );
   });
 
-  it("has adapters on the CPU only", () => {
-    expect(problem(GOOD, ["engine.device=webgpu", "engine.lora={rank: 4}"])).toContain(
-      "engine.lora: asks for adapters, which are trained on the CPU only, but engine.device is webgpu",
-    );
-  });
-
   it("knows the built-in rewards", () => {
     expect(problem(GOOD.replace("exact-match", "exact_match"))).toContain(
       '"exact_match" is not built in (exact-match, format, length, math, multiple-choice); did you mean "exact-match"?',

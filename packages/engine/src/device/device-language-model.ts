@@ -16,7 +16,7 @@ import type {
   TokenLoss,
   TokenSequence,
 } from "../types.js";
-import { type LoadedModel, saveCheckpoint } from "../weights/index.js";
+import { type OpenedModel, saveAdapter, saveCheckpoint } from "../weights/index.js";
 import { DeviceModel } from "./device-model.js";
 
 /** A language model on a device (see `DeviceModel`): the same contract as on the CPU. */
@@ -25,7 +25,7 @@ export class DeviceLanguageModel implements LanguageModel {
   private closed = false;
 
   private constructor(
-    private readonly model: LoadedModel,
+    private readonly model: OpenedModel,
     private readonly device: DeviceModel,
     readonly info: ModelInfo,
   ) {}
@@ -34,7 +34,7 @@ export class DeviceLanguageModel implements LanguageModel {
    * Moves a model to a device; `info.device` says which.
    * @throws Error if the provider has no device here.
    */
-  static async open(provider: DeviceProvider, model: LoadedModel, info: ModelInfo): Promise<DeviceLanguageModel> {
+  static async open(provider: DeviceProvider, model: OpenedModel, info: ModelInfo): Promise<DeviceLanguageModel> {
     const device = await DeviceModel.open(provider, model, info.contextLength);
     return new DeviceLanguageModel(model, device, { ...info, device: provider });
   }
@@ -71,7 +71,7 @@ export class DeviceLanguageModel implements LanguageModel {
       try {
         return await this.device.trainer.forwardBackward(sequences, tokenLoss, options);
       } catch (error) {
-        this.device.parameters.clearGradients();
+        this.device.trained.clearGradients();
         throw error;
       }
     });
@@ -85,27 +85,33 @@ export class DeviceLanguageModel implements LanguageModel {
   async saveState(directory: string): Promise<void> {
     return this.enqueue(async () => {
       const state = await this.device.downloadState();
-      await saveTrainingState(directory, this.model.parameters, state);
+      await saveTrainingState(directory, this.device.trained.store, state);
     });
   }
 
   async loadState(directory: string): Promise<void> {
     return this.enqueue(async () => {
-      const state = createAdamWState(this.model.parameters);
-      await loadTrainingState(directory, this.model.parameters, state);
+      const { store } = this.device.trained;
+      const state = createAdamWState(store);
+      await loadTrainingState(directory, store, state);
       await this.device.uploadState(state);
     });
   }
 
   async exportModel(directory: string, options: { dtype?: "float32" | "bfloat16" | "float16" } = {}): Promise<void> {
     return this.enqueue(async () => {
-      await this.device.parameters.download();
+      await this.device.trained.download();
       await saveCheckpoint(directory, this.model, options);
     });
   }
 
-  async exportAdapter(): Promise<never> {
-    throw new Error("The model has no adapters to export: they are trained on the CPU only.");
+  async exportAdapter(directory: string): Promise<void> {
+    const { adapter, directory: base } = this.model;
+    if (!adapter) throw new Error("The model has no adapters to export; export the model, or load it with `lora`.");
+    return this.enqueue(async () => {
+      await this.device.trained.download();
+      await saveAdapter(directory, adapter, base);
+    });
   }
 
   async openAdapter(): Promise<never> {

@@ -16,8 +16,8 @@ import {
 } from "../runtime/index.js";
 import type { SampledSequence, SampleRequest } from "../types.js";
 import type { ModelConfig } from "../weights/index.js";
+import type { DeviceWeights } from "./device-weights.js";
 import { type CacheTensors, DeviceCaches, releaseCache } from "./key-value-cache.js";
-import type { DeviceParameters } from "./parameters.js";
 import type { DeviceRotary } from "./rotary.js";
 import type { Transfer } from "./transfer.js";
 
@@ -48,7 +48,7 @@ export class DeviceGenerator {
     private readonly device: Device,
     transfer: Transfer,
     private readonly config: ModelConfig,
-    private readonly parameters: DeviceParameters,
+    private readonly weights: DeviceWeights,
     private readonly rotary: DeviceRotary,
     private readonly contextLength: number,
   ) {
@@ -222,13 +222,13 @@ export class DeviceGenerator {
     const hostFetches: Record<string, Tensor> = {};
     buffers.bindTo(hostFeeds, hostFetches, rows, time);
     const feeds = {
-      ...this.parameters.weights(),
+      ...this.weights.feeds(),
       ...(await this.rotary.feeds(capacity)),
       ...hostFeeds,
       ...cacheFeeds,
     };
     this.session ??= await this.device.createSession(
-      generationModel(this.config, "feeds", undefined, this.device.provider),
+      generationModel(this.config, "feeds", this.weights.lora, this.device.provider),
       {
         name: "generation",
         graphOptimization: "disabled",

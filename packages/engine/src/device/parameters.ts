@@ -1,6 +1,6 @@
 import type { DeviceTensor } from "../runtime/index.js";
 import type { AdamWState } from "../training/index.js";
-import type { Parameter, ParameterStore } from "../weights/index.js";
+import { floatsOf, type Parameter, type ParameterStore } from "../weights/index.js";
 import type { Transfer } from "./transfer.js";
 
 /** What the device holds of one parameter. */
@@ -18,7 +18,7 @@ export interface Moments {
 }
 
 /**
- * Weights, gradients and moments of a model on a device. Tensors never change there: a pass or a step hands in the new
+ * Weights of a store (a model's or its adapters'), their gradients and moments on a device. Tensors never change there: a pass or a step hands in the new
  * ones, and the old ones are released. The store on the host keeps names and shapes; its numbers are those of the last
  * `upload` or `download`.
  */
@@ -32,8 +32,10 @@ export class DeviceParameters {
 
   static async upload(store: ParameterStore, transfer: Transfer): Promise<DeviceParameters> {
     const parameters = new DeviceParameters(store, transfer);
-    for (const { name, data, shape } of store.parameters.values())
-      parameters.residents.set(name, { weight: await transfer.upload(data, shape) });
+    for (const parameter of store.parameters.values()) {
+      const weight = await transfer.upload(floatsOf(parameter), parameter.shape);
+      parameters.residents.set(parameter.name, { weight });
+    }
     return parameters;
   }
 
@@ -48,7 +50,7 @@ export class DeviceParameters {
     return this.store.parameters.values();
   }
 
-  /** All weights under their Hugging Face names: what every graph of the model is fed. */
+  /** By their Hugging Face names. */
   weights(): Record<string, DeviceTensor> {
     return Object.fromEntries([...this.residents].map(([name, { weight }]) => [name, weight]));
   }

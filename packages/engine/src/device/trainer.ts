@@ -12,7 +12,7 @@ import type {
   TokenSequence,
 } from "../types.js";
 import type { ModelConfig } from "../weights/index.js";
-import type { DeviceParameters } from "./parameters.js";
+import type { DeviceWeights } from "./device-weights.js";
 import type { DeviceRotary } from "./rotary.js";
 import {
   accumulatorInput,
@@ -42,7 +42,7 @@ export class DeviceTrainer {
     private readonly device: Device,
     private readonly transfer: Transfer,
     private readonly config: ModelConfig,
-    private readonly parameters: DeviceParameters,
+    private readonly weights: DeviceWeights,
     private readonly rotary: DeviceRotary,
   ) {}
 
@@ -105,7 +105,7 @@ export class DeviceTrainer {
     const feeds = { ...(await this.feeds(inputs, time)), ...rowFeeds(spans, pass.temperature) };
     const results = { logprob: column(rows.logprobs), entropy: column(rows.entropies) };
     if (!pass.training) {
-      const session = await this.session("evaluation", () => evaluationGraph(this.config));
+      const session = await this.session("evaluation", () => evaluationGraph(this.config, this.weights.lora));
       await session.run(feeds, results, options);
       evaluateLoss(pass, spans, rows);
       return;
@@ -131,29 +131,29 @@ export class DeviceTrainer {
     forward: Readonly<Record<string, Tensor | DeviceTensor>>,
     options: RunOptions,
   ): Promise<void> {
-    const { parameters } = this;
-    const kind: BackwardKind = { entropy, accumulate: parameters.hasGradients };
+    const { trained } = this.weights;
+    const kind: BackwardKind = { entropy, accumulate: trained.hasGradients };
     const { backward, saved } = this.graphs(kind);
     const session = await this.session(`training backward ${JSON.stringify(kind)}`, () => backward);
     for (const { output, value } of saved) feeds[value.name] = forward[output]!;
     const fetches: Record<string, "device"> = {};
-    for (const { name } of parameters.all) {
+    for (const { name } of trained.all) {
       fetches[gradientOutput(name)] = "device";
-      if (kind.accumulate) feeds[accumulatorInput(name)] = await parameters.gradient(name);
+      if (kind.accumulate) feeds[accumulatorInput(name)] = await trained.gradient(name);
     }
     const gradients: Record<string, DeviceTensor> = await session.run(
       pick(feeds, session.inputNames),
       fetches,
       options,
     );
-    for (const { name } of parameters.all) parameters.setGradient(name, gradients[gradientOutput(name)]!);
+    for (const { name } of trained.all) trained.setGradient(name, gradients[gradientOutput(name)]!);
   }
 
   private async feeds(inputs: readonly SharedInput[], time: number): Promise<Record<string, Tensor | DeviceTensor>> {
     const ids = new Int32Array(inputs.length * time);
     for (const [row, { tokens }] of inputs.entries()) ids.set(tokens, row * time);
     return {
-      ...this.parameters.weights(),
+      ...this.weights.feeds(),
       ids: { type: "int32", shape: [ids.length], data: ids },
       batchTime: { type: "int64", shape: [3], data: BigInt64Array.of(BigInt(inputs.length), BigInt(time), -1n) },
       start: { type: "int64", shape: [1], data: BigInt64Array.of(0n) },
@@ -180,7 +180,7 @@ export class DeviceTrainer {
     const key = JSON.stringify(kind);
     let graphs = this.graphsByKind.get(key);
     if (!graphs) {
-      graphs = trainingGraph(this.config, kind);
+      graphs = trainingGraph(this.config, this.weights.lora, kind);
       this.graphsByKind.set(key, graphs);
     }
     return graphs;

@@ -13,7 +13,13 @@ import {
   type Value,
 } from "../graph/index.js";
 import { batchAttention, decoderLayer, embeddingName, finalNormName, headName, layerWeights } from "../model/index.js";
-import { type ModelConfig, parameterLayout } from "../weights/index.js";
+import {
+  adapterLayout,
+  type LoraConfig,
+  type ModelConfig,
+  type ParameterSpecification,
+  parameterLayout,
+} from "../weights/index.js";
 
 export interface BackwardKind {
   /** The loss has a gradient by the entropies. */
@@ -27,7 +33,8 @@ export const gradientOutput = (name: string) => `gradient.${name}`;
 
 interface ModelGraph {
   readonly graph: Graph;
-  readonly weights: ReadonlyMap<string, Value>;
+  /** What has gradients: the adapters if there are any, otherwise all weights. */
+  readonly trained: ReadonlyMap<string, Value>;
   readonly logprob: Value;
   readonly entropy: Value;
 }
@@ -39,10 +46,12 @@ interface ModelGraph {
  * int64 [1]: 0; `mask` [time, time], `cosine` and `sine` as everywhere; `rows` int32 [rows]: which tokens' hidden states
  * predict a target; `targets` int64 [rows, 1]; `inverseTemperature` [].
  */
-function modelGraph(config: ModelConfig): ModelGraph {
+function modelGraph(config: ModelConfig, lora: LoraConfig | undefined): ModelGraph {
   const graph = new Graph();
-  const weights = new Map<string, Value>();
-  for (const { name, shape } of parameterLayout(config).flat()) weights.set(name, graph.input(name, shape));
+  const inputs = (specifications: readonly ParameterSpecification[]) =>
+    new Map(specifications.map(({ name, shape }) => [name, graph.input(name, shape)]));
+  const weights = inputs(parameterLayout(config).flat());
+  const adapter = lora && { weights: inputs(adapterLayout(config, lora).flat()), config: lora };
   const table = ["positions", config.headDimension / 2] as const;
   const attention = batchAttention(config, {
     batchTime: graph.input("batchTime", [3], "int64"),
@@ -55,39 +64,40 @@ function modelGraph(config: ModelConfig): ModelGraph {
   });
   let x = gatherRows(weights.get(embeddingName)!, graph.input("ids", ["tokens"], "int32"));
   for (let layer = 0; layer < config.layerCount; layer++) {
-    x = decoderLayer(x, layer, layerWeights(layer, weights), config, attention);
+    x = decoderLayer(x, layer, layerWeights(layer, weights, adapter), config, attention);
   }
   const hidden = gatherRows(x, graph.input("rows", ["rows"], "int32"));
   const normed = rmsNorm(hidden, weights.get(finalNormName)!, config.normEpsilon);
   const scaled = multiply(normed, graph.input("inverseTemperature", []));
   const targets = graph.input("targets", ["rows", 1], "int64");
   const { logprob, entropy } = tokenDistribution(linear(scaled, weights.get(headName(config))!), targets);
-  return { graph, weights, logprob, entropy };
+  return { graph, trained: adapter?.weights ?? weights, logprob, entropy };
 }
 
 /** Forward outputs `logprob` and `entropy` [rows, 1] without what a backward pass reads. */
-export function evaluationGraph(config: ModelConfig): Subgraph {
-  const { graph, logprob, entropy } = modelGraph(config);
+export function evaluationGraph(config: ModelConfig, lora: LoraConfig | undefined): Subgraph {
+  const { graph, logprob, entropy } = modelGraph(config, lora);
   return subgraph(graph, { logprob, entropy });
 }
 
 /**
  * Forward outputs `logprob`, `entropy` and what is saved; backward makes from `dlogprob` (and `dentropy`) the gradient of
- * every weight. All kinds have the same forward half.
+ * every trained weight. All kinds have the same forward half.
  */
 export function trainingGraph(
   config: ModelConfig,
+  lora: LoraConfig | undefined,
   { entropy: withEntropy, accumulate }: BackwardKind,
 ): ForwardAndBackward {
-  const { graph, weights, logprob, entropy } = modelGraph(config);
+  const { graph, trained, logprob, entropy } = modelGraph(config, lora);
   const forwardNodes = graph.nodes.length;
   const seeds = new Map<Value, Value>([[logprob, graph.input("dlogprob", logprob.shape)]]);
   if (withEntropy) seeds.set(entropy, graph.input("dentropy", entropy.shape));
   const withRespectTo = new Map<Value, Value | undefined>();
-  for (const [name, weight] of weights)
+  for (const [name, weight] of trained)
     withRespectTo.set(weight, accumulate ? graph.input(accumulatorInput(name), weight.shape) : undefined);
   const gradients = differentiate(graph, { seeds, withRespectTo });
   const outputs: Record<string, Value> = {};
-  for (const [name, weight] of weights) outputs[gradientOutput(name)] = gradients.get(weight)!;
+  for (const [name, weight] of trained) outputs[gradientOutput(name)] = gradients.get(weight)!;
   return partition(graph, forwardNodes, { logprob, entropy }, outputs);
 }

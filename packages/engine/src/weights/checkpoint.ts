@@ -28,6 +28,11 @@ export interface LoadedModel extends Checkpoint {
   readonly adapter?: LoraAdapter | undefined;
 }
 
+/** A model and where its weights come from, for the description of an adapter. */
+export interface OpenedModel extends LoadedModel {
+  readonly directory: string | null;
+}
+
 /** Reads and checks the JSON files of a Hugging Face model directory. */
 export async function readCheckpoint(directory: string): Promise<Checkpoint> {
   const configPath = join(directory, "config.json");

@@ -1,5 +1,12 @@
 export { writeFileAtomically } from "./atomic-file.js";
-export { type Checkpoint, type LoadedModel, loadCheckpoint, readCheckpoint, saveCheckpoint } from "./checkpoint.js";
+export {
+  type Checkpoint,
+  type LoadedModel,
+  loadCheckpoint,
+  type OpenedModel,
+  readCheckpoint,
+  saveCheckpoint,
+} from "./checkpoint.js";
 export { type Architecture, type ModelConfig, parseModelConfig } from "./config.js";
 export type { FloatType } from "./half.js";
 export { initializeParameters } from "./initialize.js";
