@@ -16,6 +16,7 @@ import type {
   ModelSource,
   OptimizerStepResult,
   SampledSequence,
+  SampleOptions,
   SampleRequest,
   TokenLogprobs,
   TokenLoss,
@@ -169,10 +170,7 @@ class EmbeddedLanguageModel implements LanguageModel {
     });
   }
 
-  async *sample(
-    requests: readonly SampleRequest[],
-    options: { signal?: AbortSignal } = {},
-  ): AsyncIterable<SampledSequence> {
+  async *sample(requests: readonly SampleRequest[], options: SampleOptions = {}): AsyncIterable<SampledSequence> {
     if (this.closed) throw new Error("The model is closed.");
     const leave = await this.workplace.enter(this);
     try {

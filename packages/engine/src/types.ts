@@ -29,6 +29,18 @@ export interface SampleRequest {
   readonly seed: number;
 }
 
+/**
+ * Arithmetic of a model's products while it is sampled. "int8": weights and activations are rounded to 8 bits, which is
+ * faster and draws from another distribution than training computes; reported logprobs are those of that distribution.
+ */
+export type GenerationPrecision = "float32" | "int8";
+
+export interface SampleOptions {
+  readonly signal?: AbortSignal;
+  /** Default "float32". "int8" runs on the CPU only. */
+  readonly precision?: GenerationPrecision;
+}
+
 export type StopReason = "stop" | "length";
 
 /** One finished continuation. */
@@ -183,7 +195,7 @@ export interface LanguageModel {
   readonly info: ModelInfo;
 
   /** Continues prompts; yields each sequence as it finishes. Stops early when the signal aborts (AbortError). */
-  sample(requests: readonly SampleRequest[], options?: { signal?: AbortSignal }): AsyncIterable<SampledSequence>;
+  sample(requests: readonly SampleRequest[], options?: SampleOptions): AsyncIterable<SampledSequence>;
 
   /** log π and entropy of the response tokens, in the order given. */
   logprobs<S extends TokenSequence>(

@@ -11,6 +11,7 @@ import type {
   ModelInfo,
   OptimizerStepResult,
   SampledSequence,
+  SampleOptions,
   SampleRequest,
   TokenLogprobs,
   TokenLoss,
@@ -39,11 +40,10 @@ export class DeviceLanguageModel implements LanguageModel {
     return new DeviceLanguageModel(model, device, { ...info, device: provider });
   }
 
-  async *sample(
-    requests: readonly SampleRequest[],
-    options: { signal?: AbortSignal } = {},
-  ): AsyncIterable<SampledSequence> {
+  async *sample(requests: readonly SampleRequest[], options: SampleOptions = {}): AsyncIterable<SampledSequence> {
     if (this.closed) throw new Error("The model is closed.");
+    if (options.precision === "int8")
+      throw new Error(`Sampling in int8 runs on the CPU only, not on the device "${this.info.device}"; use float32.`);
     const leave = await this.queue.enter();
     try {
       yield* this.device.generator.generate(requests, options);

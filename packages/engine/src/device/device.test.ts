@@ -212,6 +212,8 @@ describe.skipIf(missing !== undefined)(missing === undefined ? title : `${title}
       expect(await frozen.logprobs(tasks)).toEqual(before);
       const request = { prompt: [1, 7], count: 1, maxTokens: 3, temperature: 0, stopTokens: [], seed: 1 };
       for await (const { tokens } of model.sample([request])) expect(tokens).toEqual([7, 7, 7]);
+      const rounded = model.sample([request], { precision: "int8" })[Symbol.asyncIterator]().next();
+      await expect(rounded).rejects.toThrow('Sampling in int8 runs on the CPU only, not on the device "webgpu"');
       const after = await model.logprobs(tasks);
       await frozen.close();
 

@@ -1,10 +1,12 @@
 import { totalmem } from "node:os";
 import { rotaryTables } from "../model/index.js";
 import { type BoundRun, createSession, type Session, type SessionOptions, type Tensor } from "../runtime/index.js";
+import type { GenerationPrecision } from "../types.js";
 import { type LoraAdapter, type ModelConfig, type ParameterStore, tensorOf } from "../weights/index.js";
 import { fingerprint } from "./fingerprint.js";
-import { generationModel, rotatesSeparately, type WeightKind } from "./generation-graph.js";
+import { generationModel, rotatesSeparately, type WeightKind, weightSpecifications } from "./generation-graph.js";
 import type { KeyValueCache } from "./key-value-cache.js";
+import { QuantizedWeights } from "./quantization.js";
 
 /** Weights as constants pay from here on: below, making a session costs more than it saves. */
 const MIN_CONSTANT_PARAMETERS = 2_000_000;
@@ -23,6 +25,12 @@ export function usesConstants(parameterCount: number): boolean {
   return parameterCount >= MIN_CONSTANT_PARAMETERS && copiesFit(parameterCount, 1);
 }
 
+export interface GenerationModelOptions {
+  readonly threads: number;
+  readonly adapter?: LoraAdapter | undefined;
+  readonly precision: GenerationPrecision;
+}
+
 type Parallelism = NonNullable<SessionOptions["parallelism"]>;
 
 /**
@@ -30,15 +38,17 @@ type Parallelism = NonNullable<SessionOptions["parallelism"]>;
  * bits. Weights that are feeds are multiplied by other kernels than constants, and divided among threads they would
  * round differently: so the choice between the two depends on the model alone, and with feeds a run has one core.
  * Products with constants give the same bits on one core and on several: they run side by side ("lanes"), each on one
- * core, where there are enough sequences, and otherwise one run uses all cores.
+ * core, where there are enough sequences, and otherwise one run uses all cores. Weights in int8 are constants always.
  */
 export class GenerationModel {
   readonly config: ModelConfig;
+  readonly precision: GenerationPrecision;
   /** How many runs side by side use all cores. */
   readonly maxLanes: number;
   readonly #parameters: ParameterStore;
   readonly #modelBytes: Uint8Array;
   readonly #weights: Readonly<Record<string, Tensor>>;
+  readonly #quantized: QuantizedWeights | undefined;
   readonly #adapterWeights: Readonly<Record<string, Tensor>>;
   readonly #weightKind: WeightKind;
   /** All products give the same bits however they are divided among threads. */
@@ -54,19 +64,22 @@ export class GenerationModel {
   constructor(
     config: ModelConfig,
     parameters: ParameterStore,
-    { threads, adapter }: { readonly threads: number; readonly adapter?: LoraAdapter | undefined },
+    { threads, adapter, precision }: GenerationModelOptions,
   ) {
     this.config = config;
+    this.precision = precision;
     this.#parameters = parameters;
     this.#threads = threads;
-    const constant = usesConstants(parameters.parameterCount);
+    this.#quantized = precision === "int8" ? new QuantizedWeights(config) : undefined;
+    const constant = this.#quantized !== undefined || usesConstants(parameters.parameterCount);
     this.#weightKind = constant ? "constants" : "feeds";
     // Adapters are feeds in any case: they change with every update, and the constants beside them do not.
     this.#divisible = constant && adapter === undefined;
     this.maxLanes = this.#divisible && threads > MAX_LANES ? 1 : Math.min(threads, MAX_LANES);
-    const typeOf = (name: string) => parameters.get(name).type;
-    this.#modelBytes = generationModel(config, this.#weightKind, adapter?.config, "cpu", typeOf);
-    this.#weights = tensorsOf(parameters);
+    const kept = { precision, typeOf: (name: string) => parameters.get(name).type };
+    this.#modelBytes = generationModel(config, this.#weightKind, adapter?.config, "cpu", kept);
+    const tensors = { ...tensorsOf(parameters), ...this.#quantized?.tensors() };
+    this.#weights = Object.fromEntries(weightSpecifications(config, kept).map(({ name }) => [name, tensors[name]!]));
     this.#adapterWeights = adapter === undefined ? {} : tensorsOf(adapter.parameters);
   }
 
@@ -78,7 +91,10 @@ export class GenerationModel {
   refresh(lanes: number): boolean {
     const constant = this.#weightKind === "constants";
     const current = constant ? this.#currentFingerprint() : "";
-    if (current !== this.#fingerprint) this.close();
+    if (current !== this.#fingerprint) {
+      this.close();
+      this.#quantized?.update(this.#parameters);
+    }
     this.#fingerprint = current;
     const parallelism = this.#divisible && lanes === 1 && this.#threads > 1 ? "pool" : "caller";
     const previous = this.#session;

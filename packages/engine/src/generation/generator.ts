@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from "node:os";
 import { AbortError, throwIfAborted } from "../runtime/index.js";
-import type { SampledSequence, SampleRequest } from "../types.js";
+import type { GenerationPrecision, SampledSequence, SampleOptions, SampleRequest } from "../types.js";
 import type { LoraAdapter, ModelConfig, ParameterStore } from "../weights/index.js";
 import { Channel } from "./channel.js";
 import { BatchBuffers, GenerationModel } from "./generation-model.js";
@@ -65,15 +65,15 @@ export class Generator {
    */
   generate(
     requests: readonly SampleRequest[],
-    options: { readonly signal?: AbortSignal } = {},
+    options: SampleOptions = {},
   ): AsyncGenerator<SampledSequence, void, void> {
     validateRequests(requests, { vocabularySize: this.#config.vocabularySize, contextLength: this.#contextLength });
-    return this.#generate(requests.map(prepareRequest), options.signal);
+    return this.#generate(requests.map(prepareRequest), options);
   }
 
   async *#generate(
     requests: readonly PreparedRequest[],
-    signal: AbortSignal | undefined,
+    { signal, precision = "float32" }: SampleOptions,
   ): AsyncGenerator<SampledSequence, void, void> {
     throwIfAborted(signal);
     if (this.#state === "closed") throw new Error("The generator is closed");
@@ -84,7 +84,7 @@ export class Generator {
     const onAbort = () => stop.abort(signal?.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
     const channel = new Channel<SampledSequence>();
-    const work = this.#start(requests, channel, stop);
+    const work = this.#start(requests, precision, channel, stop);
     try {
       yield* channel;
     } catch (error) {
@@ -101,11 +101,12 @@ export class Generator {
   /** Runs all lanes to their end; never rejects: errors go into the channel. */
   async #start(
     requests: readonly PreparedRequest[],
+    precision: GenerationPrecision,
     channel: Channel<SampledSequence>,
     stop: AbortController,
   ): Promise<void> {
     try {
-      const { lanes, maxActive } = this.#prepareLanes(requests);
+      const { lanes, maxActive } = this.#prepareLanes(requests, precision);
       const queue = new PromptQueue(requests);
       const shared = {
         queue,
@@ -130,7 +131,10 @@ export class Generator {
   }
 
   /** Chooses how many lanes and slots the requests need, and keeps buffers of earlier calls that are large enough. */
-  #prepareLanes(requests: readonly PreparedRequest[]): { readonly lanes: readonly Lane[]; readonly maxActive: number } {
+  #prepareLanes(
+    requests: readonly PreparedRequest[],
+    precision: GenerationPrecision,
+  ): { readonly lanes: readonly Lane[]; readonly maxActive: number } {
     const config = this.#config;
     let total = 0;
     let longest = 0;
@@ -142,7 +146,11 @@ export class Generator {
     const bytesPerSequence = cacheBytes(config, capacity) + BatchBuffers.bytesPerRow(config);
     const affordable = Math.max(1, Math.floor(this.#cacheBytes / bytesPerSequence));
     const wanted = Math.min(total, affordable);
-    this.#model ??= new GenerationModel(config, this.#parameters, { threads: this.#threads, adapter: this.#adapter });
+    if (this.#model?.precision !== precision) {
+      this.#release();
+      const options = { threads: this.#threads, adapter: this.#adapter, precision };
+      this.#model = new GenerationModel(config, this.#parameters, options);
+    }
     const laneCount = Math.max(1, Math.min(this.#model.maxLanes, Math.floor(wanted / MIN_ROWS_PER_LANE)));
     const maxActive = Math.ceil(wanted / laneCount);
     if (this.#model.refresh(laneCount)) for (const lane of this.#lanes) lane.unbind();
@@ -160,6 +168,10 @@ export class Generator {
   close(): void {
     if (this.#state === "busy") throw new Error("The generator is generating; stop that before closing it");
     this.#state = "closed";
+    this.#release();
+  }
+
+  #release(): void {
     for (const lane of this.#lanes) lane.unbind();
     this.#lanes = [];
     this.#model?.close();

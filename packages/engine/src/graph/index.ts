@@ -18,7 +18,7 @@ export { rmsNorm } from "./ops/normalization.js";
 export { type RotaryTables, rotaryEmbedding } from "./ops/rotary.js";
 export { expandAs, reduceSum, reshape, reshapeBy, transpose } from "./ops/shape.js";
 export { type ForwardAndBackward, partition, type SavedValue, type Subgraph, subgraph } from "./partition.js";
-export { serialiseModel } from "./serialise.js";
+export { dataTypes, serialiseModel } from "./serialise.js";
 export {
   broadcastShapes,
   type Dimension,

@@ -10,7 +10,7 @@ const irVersion = 10;
 const opsetVersion = 21;
 
 /** TensorProto.DataType of onnx.proto3. */
-const dataTypes: Readonly<Record<ElementType, number>> = {
+export const dataTypes: Readonly<Record<ElementType, number>> = {
   float32: 1,
   uint8: 2,
   int8: 3,

@@ -28,6 +28,20 @@ export interface AttentionInput {
  */
 export type AttentionStrategy = (input: AttentionInput) => Value;
 
+/**
+ * How a layer multiplies rows [tokens, in] by one of its matrices: y = x Wᵀ + b, and what the matrix's adapter adds. The
+ * block does not know how the weight is kept.
+ */
+export type ProjectionStrategy = (
+  x: Value,
+  weight: Value,
+  options?: { readonly bias?: Value | undefined; readonly factors?: LowRankFactors | undefined },
+) => Value;
+
+/** Products of float32 weights [out, in]. */
+export const floatProjection: ProjectionStrategy = (x, weight, { bias, factors } = {}) =>
+  factors ? lowRankLinear(x, weight, factors, bias) : linear(x, weight, bias);
+
 /** The parameters of one layer by their names without `model.layers.N.`, e.g. `mlp.up_proj.weight`. */
 export interface LayerWeights {
   weight(name: string): Value;
@@ -65,13 +79,13 @@ export function decoderLayer(
   weights: LayerWeights,
   config: ModelConfig,
   attention: AttentionStrategy,
+  projection: ProjectionStrategy = floatProjection,
 ): Value {
   const { normEpsilon: epsilon, queryKeyValueBias: qkvBias, outputBias, mlpBias } = config;
   const project = (input: Value, name: string, hasBias: boolean) => {
-    const weight = weights.weight(`${name}.weight`);
     const bias = hasBias ? weights.weight(`${name}.bias`) : undefined;
     const factors = weights.adapterOf(`${name}.weight`);
-    return factors ? lowRankLinear(input, weight, factors, bias) : linear(input, weight, bias);
+    return projection(input, weights.weight(`${name}.weight`), { bias, factors });
   };
   const headNorm = (rows: Value, name: string) => {
     if (!config.queryKeyNorm) return rows;

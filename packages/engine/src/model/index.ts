@@ -4,8 +4,10 @@ export {
   type AttentionInput,
   type AttentionStrategy,
   decoderLayer,
+  floatProjection,
   type LayerWeights,
   layerWeights,
+  type ProjectionStrategy,
 } from "./decoder.js";
 export { embeddingName, finalNormName, headName, layerPrefix } from "./names.js";
 export { rotaryTables } from "./rotary-tables.js";
