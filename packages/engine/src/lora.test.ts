@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { relativeError } from "./graph/vjp-check.js";
 import { loadModel } from "./language-model.js";
 import type { LanguageModel, LoadOptions, TokenLoss, TokenSequence } from "./types.js";
+import { SafetensorsFile, writeSafetensors } from "./weights/index.js";
 
 /** With biases, QK-norm's absence and grouped heads; wide enough for ranks to matter. */
 const config = {
@@ -206,6 +207,78 @@ describe("a trained adapter", () => {
       /has rank 3, .*rank 4.*were asked for/,
     );
   });
+});
+
+describe.each(["peft-qwen3-tied", "peft-qwen2-tied-bf16"])("what PEFT wrote (fixtures/%s)", (name) => {
+  const path = join(import.meta.dirname, "../fixtures", name);
+  const expected = JSON.parse(readFileSync(join(path, "expected.json"), "utf8")) as {
+    readonly sequences: readonly TokenSequence[];
+    readonly logprobs: readonly (readonly number[])[];
+  };
+
+  test.each<LoadOptions>([{ recompute: "never" }, { recompute: "always", frozenWeights: "stored" }])(
+    "has PEFT's log-probabilities and gradients (%o)",
+    async (options) => {
+      const model = await load({ directory: path }, options);
+      const { sequences: results } = await model.forwardBackward(expected.sequences, (_, { logprobs }) => ({
+        loss: -logprobs.reduce((sum, l) => sum + l, 0),
+        logprobGradient: new Float32Array(logprobs.length).fill(-1),
+      }));
+      for (const [i, { current }] of results.entries())
+        expect(relativeError(current.logprobs, Float32Array.from(expected.logprobs[i]!)), `${i}`).toBeLessThan(1e-5);
+      const file = await SafetensorsFile.open(join(path, "gradients.safetensors"));
+      const found = adapters(model);
+      expect(found.map(([tensor]) => tensor).sort()).toEqual([...file.header.tensors.keys()].sort());
+      for (const [tensor, { shape, gradient }] of found) {
+        const wanted = new Float32Array(gradient.length);
+        await file.read(tensor, shape, wanted);
+        expect(relativeError(gradient, wanted), tensor).toBeLessThan(1e-4);
+      }
+      await file.close();
+    },
+  );
+
+  test("is the same after we have written it", async () => {
+    const written = join(directory, `written-${name}`);
+    await (await load({ directory: path })).exportAdapter(written);
+    const bytes = await Promise.all(
+      [path, written].map(async (each) => {
+        const file = await SafetensorsFile.open(join(each, "adapter_model.safetensors"));
+        const tensors = [...file.header.tensors.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+        const read = async (tensor: string, shape: readonly number[]) => {
+          const target = new Float32Array(shape.reduce((a, b) => a * b, 1));
+          await file.read(tensor, shape, target);
+          return [tensor, target] as const;
+        };
+        const all = await Promise.all(tensors.map((tensor) => read(tensor.name, tensor.shape)));
+        await file.close();
+        return all;
+      }),
+    );
+    expect(bytes[1]).toEqual(bytes[0]);
+  });
+});
+
+test("an adapter that leaves out a layer names what is missing", async () => {
+  const path = mkdtempSync(join(directory, "partial-"));
+  const source = join(import.meta.dirname, "../fixtures/peft-qwen3-tied");
+  const description = JSON.parse(readFileSync(join(source, "adapter_config.json"), "utf8")) as Record<string, unknown>;
+  const base = join(source, "../qwen3-tied");
+  writeFileSync(
+    join(path, "adapter_config.json"),
+    JSON.stringify({
+      ...description,
+      base_model_name_or_path: base,
+      target_modules: ["model.layers.0.mlp.up_proj"],
+    }),
+  );
+  const tensors = ["A", "B"].map((factor) => ({
+    name: `base_model.model.model.layers.0.mlp.up_proj.lora_${factor}.weight`,
+    shape: factor === "A" ? [4, 32] : [48, 4],
+    data: new Float32Array(factor === "A" ? 128 : 192),
+  }));
+  await writeSafetensors(join(path, "adapter_model.safetensors"), tensors);
+  await expect(loadModel({ directory: path })).rejects.toThrow(/layers\.1\.mlp\.up_proj\.lora_A\.weight" is missing/);
 });
 
 test.each<[string, Record<string, unknown>, RegExp]>([

@@ -1,12 +1,14 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type FileHandle, open as openFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.js";
 import { parseModelConfig } from "./config.js";
 import { initializeParameters } from "./initialize.js";
 import { ParameterStore, parameterLayout } from "./parameters.js";
+import { writeSafetensors } from "./safetensors.js";
 
 const fixtures = fileURLToPath(new URL("../../fixtures/", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "engine-checkpoint-"));
@@ -57,6 +59,49 @@ describe("loading", () => {
     parameters.fused(["model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight"]);
     expect(() => parameters.fused([names[0]!, names[2]!])).toThrow("does not follow its predecessor");
     expect(() => parameters.get("nothing")).toThrow('no parameter "nothing"');
+  });
+});
+
+describe("memory while loading", () => {
+  /** 33 MB of float32 in four shards, the largest tensor 8 MB. */
+  const config = parseModelConfig({
+    ...{ model_type: "qwen2", vocab_size: 8192, hidden_size: 256, intermediate_size: 1024, num_hidden_layers: 4 },
+    ...{ num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 64, tie_word_embeddings: true },
+  });
+  const shards = 4;
+
+  async function sharded(dtype: "float32" | "bfloat16"): Promise<string> {
+    const directory = mkdtempSync(join(scratch, "sharded-"));
+    writeFileSync(join(directory, "config.json"), JSON.stringify(config.original));
+    const tensors = [...initializeParameters(config, 1).parameters.values()];
+    const weightMap: Record<string, string> = {};
+    for (let shard = 0; shard < shards; shard++) {
+      const name = `model-${shard}.safetensors`;
+      const part = tensors.filter((_, index) => index % shards === shard);
+      for (const tensor of part) weightMap[tensor.name] = name;
+      await writeSafetensors(join(directory, name), part, { dtype });
+    }
+    writeFileSync(join(directory, "model.safetensors.index.json"), JSON.stringify({ weight_map: weightMap }));
+    return directory;
+  }
+
+  test.each([
+    ["float32", false],
+    ["bfloat16", false],
+    ["bfloat16", true],
+  ] as const)("is the weights and 2 MB for each file (%s, as stored: %s)", async (dtype, keepHalves) => {
+    const directory = await sharded(dtype);
+    const handle = await openFile(join(directory, "config.json"));
+    const reads: ArrayBufferLike[] = [];
+    const read = vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, "read");
+    await handle.close();
+    const { parameters } = await loadCheckpoint(directory, { gradients: false, keepHalves });
+    for (const [target] of read.mock.calls as unknown as [Uint8Array][]) reads.push(target.buffer);
+    read.mockRestore();
+    const weights = new Set<ArrayBufferLike>([parameters.data.buffer, parameters.halves.buffer]);
+    const beside = [...new Set(reads)].filter((buffer) => !weights.has(buffer));
+    expect(reads.length).toBeGreaterThan(parameters.parameters.size);
+    expect(beside.reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThan(shards * 2.1 * 2 ** 20);
   });
 });
 

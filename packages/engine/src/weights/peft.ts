@@ -18,6 +18,14 @@ export interface AdapterDescription {
   readonly baseModel: string | undefined;
 }
 
+/**
+ * PEFT 0.21 writes "all-linear" as the paths of all modules, `model.layers.0.mlp.up_proj`. That no layer is left out shows when
+ * the tensors are read.
+ */
+function withoutPath(module: string): string {
+  return module.replace(/^model\.layers\.\d+\.(self_attn|mlp)\./, "");
+}
+
 /** Whether a directory holds a PEFT adapter rather than a model. */
 export async function isAdapterDirectory(directory: string): Promise<boolean> {
   return (await exists(join(directory, CONFIG_FILE))) && !(await exists(join(directory, "config.json")));
@@ -30,6 +38,15 @@ const NEUTRAL: readonly (readonly [key: string, neutral: (value: unknown) => boo
   ["use_rslora", (value) => !value, "false"],
   ["bias", (value) => value === undefined || value === "none", '"none"'],
   ["fan_in_fan_out", (value) => !value, "false"],
+  ["lora_bias", (value) => !value, "false"],
+  ["use_qalora", (value) => !value, "false"],
+  ["use_bdlora", isEmpty, "nothing"],
+  ["kasa_config", isEmpty, "nothing"],
+  ["monteclora_config", isEmpty, "nothing"],
+  ["alora_invocation_tokens", isEmpty, "nothing"],
+  ["layer_replication", isEmpty, "nothing"],
+  ["target_parameters", isEmpty, "nothing"],
+  ["trainable_token_indices", isEmpty, "nothing"],
   ["modules_to_save", isEmpty, "nothing"],
   ["layers_to_transform", isEmpty, "nothing (all layers)"],
   ["rank_pattern", isEmpty, "{}"],
@@ -48,13 +65,14 @@ export async function readAdapterDescription(directory: string): Promise<Adapter
   const path = join(directory, CONFIG_FILE);
   const reader = new ConfigReader(await readJson(path), path);
   for (const [key, neutral, expected] of NEUTRAL) if (!neutral(reader.get(key))) reader.fail(key, expected);
-  const targets = reader.get("target_modules");
-  const isList = Array.isArray(targets) && targets.every((target) => typeof target === "string");
-  if (!isList && targets !== "all-linear") reader.fail("target_modules", 'a list of module names or "all-linear"');
+  const modules = reader.get("target_modules");
+  const isList = Array.isArray(modules) && modules.every((module) => typeof module === "string");
+  if (!isList && modules !== "all-linear") reader.fail("target_modules", 'a list of module names or "all-linear"');
+  const targets = isList ? [...new Set(modules.map(withoutPath))] : "all-linear";
   const baseModel = reader.get("base_model_name_or_path");
   try {
     const rank = reader.size("r");
-    const lora = loraConfig({ rank, alpha: reader.positive("lora_alpha", 8), targets: targets as string[] });
+    const lora = loraConfig({ rank, alpha: reader.positive("lora_alpha", 8), targets });
     return { lora, baseModel: typeof baseModel === "string" ? baseModel : undefined };
   } catch (error) {
     throw new Error(`${path}: ${(error as Error).message}`, { cause: error });

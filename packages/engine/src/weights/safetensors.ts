@@ -14,6 +14,8 @@ export class SafetensorsFile {
   readonly path: string;
   readonly header: SafetensorsHeader;
   readonly #file: FileHandle;
+  /** Where 16-bit numbers lie before they are widened: the same for all tensors. */
+  #chunk = new Uint16Array(0);
 
   private constructor(path: string, header: SafetensorsHeader, file: FileHandle) {
     this.path = path;
@@ -66,9 +68,10 @@ export class SafetensorsFile {
       await this.#readBytes(entry, 0, new Uint8Array(target.buffer, target.byteOffset, target.byteLength));
       return;
     }
-    const chunk = new Uint16Array(Math.min(CHUNK_ELEMENTS, target.length));
-    for (let first = 0; first < target.length; first += chunk.length) {
-      const part = chunk.subarray(0, Math.min(chunk.length, target.length - first));
+    const size = Math.min(CHUNK_ELEMENTS, target.length);
+    if (this.#chunk.length < size) this.#chunk = new Uint16Array(size);
+    for (let first = 0; first < target.length; first += size) {
+      const part = this.#chunk.subarray(0, Math.min(size, target.length - first));
       await this.#readBytes(entry, 2 * first, new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
       widen(part, type, target.subarray(first, first + part.length));
     }
