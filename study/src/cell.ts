@@ -91,6 +91,8 @@ export function cellConfig({ family, method, seed }: Cell, root: string, allowMi
     `engine.threads=${THREADS}`,
     `data.files=${JSON.stringify(paths.train)}`,
     `evaluation.files=${JSON.stringify(paths.heldOut)}`,
+    // Methods are compared at equal sampled tokens: no refinement more than needed.
+    "refinement.roundGrowth=1",
     ...methodOverrides(method, family),
   ];
   return loadRunConfig({ file: family.configFile, overrides, allowMissing }).config;

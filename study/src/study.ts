@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InputError } from "critique-grpo";
-import { type Cell, cellName, parseCellName, readResult } from "./cell.js";
+import { type Cell, type CellResult, cellName, parseCellName, readResult } from "./cell.js";
 import { type Options, parseOptions, USAGE } from "./options.js";
 import { quickCells, studyCells } from "./plan.js";
 import { writeReport } from "./report/write-report.js";
@@ -56,28 +56,45 @@ async function runCells(cells: readonly Cell[], options: ScheduleOptions): Promi
   return failed.size === 0 ? 0 : 1;
 }
 
-/** Runs a cell a second time, its warm-up included, and compares weights and numbers bit for bit. */
+/**
+ * Runs a cell again, its warm-up included, and compares weights and numbers bit for bit. A result that was made by another
+ * version of the engine, which may add in another order, has other bits: then a third run tells whether runs repeat.
+ */
 async function verify(cell: Cell, options: Omit<ScheduleOptions, "results">): Promise<number> {
   const name = cellName(cell);
   const known = await readResult(RESULTS, cell);
   if (known === null) throw new InputError(`${name} has no result yet; run it first: npm run study -- --cell ${name}`);
+  const again = await runAgain(cell, options);
+  const greedy = ({ after }: CellResult) => `${(100 * after.heldOut.greedy).toFixed(1)} %`;
+  const both = (a: CellResult, b: CellResult) =>
+    `weights ${a.weights.slice(0, 16)} and ${b.weights.slice(0, 16)}, held-out ${greedy(a)} and ${greedy(b)}`;
+  if (bitsOf(known) === bitsOf(again)) {
+    say(`${name}: the same bit for bit as the result: ${both(known, again)}`);
+    return 0;
+  }
+  say(`${name}: not the bits of the result, which another version may have made: ${both(known, again)}; once more`);
+  const third = await runAgain(cell, options);
+  const same = bitsOf(again) === bitsOf(third);
+  say(`${name}: two runs of this version are ${same ? "the same bit for bit" : "DIFFERENT"}: ${both(again, third)}`);
+  return same ? 0 : 1;
+}
+
+/** A run whose result is not kept. */
+async function runAgain(cell: Cell, options: Omit<ScheduleOptions, "results">): Promise<CellResult> {
   const directory = await mkdtemp(join(tmpdir(), "study-verify-"));
   try {
     const again = { ...options, root: join(directory, "runs"), results: join(directory, "results") };
     const { failed } = await runSchedule([cell], again);
-    if (failed.size > 0) throw new Error(`${name}: ${failed.get(name)}`);
-    const second = (await readResult(again.results, cell))!;
-    // How long it took is the one thing that may differ.
-    const numbers = ({ training: { cpuSeconds: _cpu, wallSeconds: _wall, ...training }, ...result }: typeof second) =>
-      JSON.stringify({ ...result, training });
-    const same = numbers(known) === numbers(second);
-    say(
-      `${name}: ${same ? "the same bit for bit" : "DIFFERENT"}: weights ${known.weights.slice(0, 16)} and ${second.weights.slice(0, 16)}`,
-    );
-    return same ? 0 : 1;
+    if (failed.size > 0) throw new Error(`${cellName(cell)}: ${failed.get(cellName(cell))}`);
+    return (await readResult(again.results, cell))!;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** All but how long it took. */
+function bitsOf({ training: { cpuSeconds: _cpu, wallSeconds: _wall, ...training }, ...result }: CellResult): string {
+  return JSON.stringify({ ...result, training });
 }
 
 async function main(): Promise<number> {

@@ -38,6 +38,8 @@ export function methodConfig(task: Pick<MethodTask, "method" | "seed" | "directo
     `engine.model=${join(directory, "model")}`,
     `data.files=${join(directory, "train.jsonl")}`,
     `evaluation.files=${join(directory, "held-out.jsonl")}`,
+    // Methods are compared at equal sampled tokens: no refinement more than needed.
+    "refinement.roundGrowth=1",
     ...task.overrides,
   ];
   return loadRunConfig({ file: join(EXAMPLE_DIRECTORY, `${method}.yaml`), overrides }).config;

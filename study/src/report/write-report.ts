@@ -11,6 +11,9 @@ import { Evidence } from "./evidence.js";
 import { learningCurves } from "./figures.js";
 import { refinementTable, resultTables, trainingTable, warmUpTable } from "./tables.js";
 
+/** Where the committed results were made. */
+const RESULTS_COMMIT = "c35d6dc";
+
 /** Writes into `docs`, from the results of the study's cells in `results`; returns the paths. */
 export async function writeReport(results: string, docs: string): Promise<string[]> {
   const cells = studyCells();
@@ -58,6 +61,9 @@ npm run study                                        # runs what has no result y
 npm run study -- --quick                             # seven methods on one seed, in minutes
 npm run study -- --verify operations/dr-grpo/101     # a second run, warm-up included: the same numbers and weights, bit for bit
 \`\`\`
+
+The results were made by the engine of commit \`${RESULTS_COMMIT}\` on one thread; there \`--verify\` gives their very bits. A later engine may add gradients
+in another order (it cuts micro-batches elsewhere), so that a seed's numbers differ; \`--verify\` then compares two runs of the present version.
 
 ## The paper's claims
 
