@@ -112,4 +112,7 @@ test("weights that are trained, or that no file holds, are refused", async () =>
   await expect(load({ config: { ...shape, ...sizes.feeds }, seed: 1 }, { lora, frozenWeights })).rejects.toThrow(
     /a fresh model comes from no file/,
   );
+  await expect(load({ directory: path }, { lora, frozenWeights, device: "webgpu" })).rejects.toThrow(
+    /the device "webgpu" computes with float32 weights/,
+  );
 });

@@ -51,7 +51,13 @@ import { Workplace } from "./workplace.js";
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<LanguageModel> {
   const lora = options.lora && loraConfig(options.lora);
   const device = !options.device || options.device === "auto" ? "cpu" : options.device;
-  if (device !== "cpu") await assertAvailable(device);
+  if (device !== "cpu") {
+    if (options.frozenWeights === "stored")
+      throw new Error(
+        `frozenWeights is "stored", but the device "${device}" computes with float32 weights; leave it out.`,
+      );
+    await assertAvailable(device);
+  }
   const model = await open(source, lora, options, device);
   const available = model.config.contextLength;
   const contextLength = options.contextLength ?? available;

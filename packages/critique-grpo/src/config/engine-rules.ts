@@ -9,7 +9,7 @@ type TinkerConfig = RunConfig & { readonly engine: Extract<RunConfig["engine"], 
 export function checkEngine(config: RunConfig): ConfigProblem[] {
   switch (config.engine.type) {
     case "embedded":
-      return [];
+      return checkEmbedded(config.engine);
     case "tinker":
       return checkTinker(config as TinkerConfig);
     default:
@@ -24,6 +24,19 @@ export function checkTokenizer({ engine, tokenizer }: RunConfig): ConfigProblem[
     {
       path: ["tokenizer", "path"],
       message: `is missing: with engine.type tinker there is no model directory to take the tokenizer from; name a directory with tokenizer.json of ${engine.baseModel}, e.g. from: hf download ${engine.baseModel} tokenizer.json tokenizer_config.json config.json --local-dir tokenizers/model`,
+    },
+  ];
+}
+
+function checkEmbedded({
+  device = "auto",
+  frozenWeights,
+}: Extract<RunConfig["engine"], { type: "embedded" }>): ConfigProblem[] {
+  if (device === "auto" || device === "cpu" || frozenWeights !== "stored") return [];
+  return [
+    {
+      path: ["engine", "frozenWeights"],
+      message: `is stored, but engine.device ${device} computes with float32 weights; leave out one of them`,
     },
   ];
 }

@@ -1,12 +1,14 @@
 /** A checkpoint on a Tinker server (ours, with a real model), evaluated by its path. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ServiceClient } from "@critique-grpo/tinker";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { loadRunConfig } from "../config/run.js";
 import { type RunningServer, startServer } from "../serve/index.js";
 import { runCli } from "../testing/cli-project.js";
 import { writeServedModel } from "../testing/serve-fixture.js";
+import { loadTarget } from "./evaluation-target.js";
 
 let folder: string;
 let server: RunningServer;
@@ -75,4 +77,17 @@ describe("a checkpoint on a Tinker server", () => {
     ]);
     expect([code, stderr]).toEqual([2, expect.stringContaining("tinker://nobody/sampler_weights/nothing")]);
   });
+});
+
+it("takes a run with adapters by its merged model, of which nothing is frozen", async () => {
+  const run = join(folder, "run");
+  await mkdir(join(run, "model"), { recursive: true });
+  const engine = "engine: { type: embedded, model: ../tiny, lora: { rank: 2 }, frozenWeights: stored }";
+  await writeFile(
+    join(run, "config.yaml"),
+    `${engine}\ndata: { files: ../gsm8k.jsonl }\nreward: { functions: [{ name: math }] }\npreset: grpo\nsteps: 1\n`,
+  );
+  const { file, overrides } = loadTarget(run, { overrides: [] });
+  const { engine: evaluated } = loadRunConfig({ file, overrides }).config;
+  expect(evaluated).toMatchObject({ model: join(run, "model"), lora: null, frozenWeights: "float32" });
 });
