@@ -61,23 +61,37 @@ export class LoadedModel {
     }
     if (jobs.length === 0) return;
     try {
-      const requests = jobs.map((job) => job.request);
-      for await (const sequence of this.model.sample(requests, { signal: allAborted(jobs) })) {
-        const job = jobs[sequence.requestIndex]!;
-        job.sequences.push(sequence);
-        if (job.sequences.length === job.request.count)
-          job.resolve(job.sequences.sort((a, b) => a.sampleIndex - b.sampleIndex));
-      }
+      await whileWanted(jobs, async (signal) => {
+        const requests = jobs.map((job) => job.request);
+        for await (const sequence of this.model.sample(requests, { signal })) {
+          const job = jobs[sequence.requestIndex]!;
+          job.sequences.push(sequence);
+          if (job.sequences.length === job.request.count)
+            job.resolve(job.sequences.sort((a, b) => a.sampleIndex - b.sampleIndex));
+        }
+      });
     } catch (error) {
       for (const job of jobs) job.reject(error);
     }
   }
 }
 
-/** Aborts once nobody wants any result of the batch. */
-function allAborted(jobs: readonly SampleJob[]): AbortSignal {
-  const controller = new AbortController();
-  let wanted = jobs.length;
-  for (const { signal } of jobs) signal?.addEventListener("abort", () => --wanted === 0 && controller.abort());
-  return controller.signal;
+/**
+ * Runs a task with a signal that aborts once nobody wants any result of the batch. A request of many texts or pieces has one
+ * signal for all of them, so each is listened to once, and only while the task runs.
+ */
+async function whileWanted(jobs: readonly SampleJob[], task: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const ended = new AbortController();
+  const wanted = new Set(jobs.map(({ signal }) => signal));
+  const giveUp = ({ target }: Event) => {
+    wanted.delete(target as AbortSignal);
+    if (wanted.size === 0) ended.abort();
+  };
+  const signals = [...wanted];
+  for (const signal of signals) signal?.addEventListener("abort", giveUp);
+  try {
+    await task(ended.signal);
+  } finally {
+    for (const signal of signals) signal?.removeEventListener("abort", giveUp);
+  }
 }
