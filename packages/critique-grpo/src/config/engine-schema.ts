@@ -89,7 +89,7 @@ export const engineSchema = z.discriminatedUnion("type", [
       .int()
       .min(0)
       .default(32)
-      .describe("Rank of the LoRA adapters; 0 = full fine-tuning, which only SkyRL-train has"),
+      .describe("Rank of the LoRA adapters; 0 = full fine-tuning, which SkyRL-train and `critique-grpo serve` have"),
     seed: z.int().min(0).optional().describe("Seed of the fresh adapters; default: the server draws one"),
     dialect: z
       .enum(["auto", "hosted", "skyrl-jax", "skyrl-train"])

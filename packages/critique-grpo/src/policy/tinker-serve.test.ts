@@ -1,5 +1,5 @@
 /** One run, two ways: the embedded engine in this process, and the same engine behind our own Tinker server. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -40,9 +40,10 @@ async function run(policy: Policy, engine: RunConfig["engine"], klCoefficient: n
   return { metrics: await readMetrics(runDirectory), weights: readWeights(join(runDirectory, "model")) };
 }
 
-/** The float32 tensors of an exported model, by name. */
+/** What a run trained: the float32 tensors of its adapter, or of its model, by name. */
 function readWeights(directory: string): Map<string, Float32Array> {
-  const bytes = readFileSync(join(directory, "model.safetensors"));
+  const files = ["adapter/adapter_model.safetensors", "adapter_model.safetensors", "model.safetensors"];
+  const bytes = readFileSync(files.map((file) => join(directory, file)).find(existsSync)!);
   const headerBytes = Number(bytes.readBigUInt64LE());
   const header = JSON.parse(bytes.subarray(8, 8 + headerBytes).toString()) as Record<
     string,
@@ -73,22 +74,36 @@ const worst = (a: Map<string, Float32Array>, b: Map<string, Float32Array>) =>
 
 describe("the embedded engine and our own Tinker server", () => {
   // With a KL term every loss is computed here; without, the server computes that of initial responses.
-  it.each([0.05, 0])("give the same rewards and weights after 5 steps (KL coefficient %f)", async (kl) => {
-    const engine: EmbeddedEngineConfig = await tinyEngine(scratch);
+  it.each([
+    { kl: 0.05, rank: 0 },
+    { kl: 0, rank: 0 },
+    { kl: 0.05, rank: 4 },
+    { kl: 0, rank: 4 },
+  ])("give the same rewards and weights after 5 steps (KL coefficient $kl, LoRA rank $rank)", async ({ kl, rank }) => {
+    const seed = 5;
+    const lora = rank === 0 ? null : { rank, alpha: 32, targets: "all-linear" as const, seed };
+    const engine: EmbeddedEngineConfig = await tinyEngine(scratch, { lora });
     if (typeof engine.model === "string") throw new Error("the tiny model is a fresh one");
-    const untrained = join(scratch, `untrained-${kl}`);
+    const name = `${kl}-${rank}`;
+    const untrained = join(scratch, `untrained-${name}`);
     mkdirSync(untrained);
     const embedded = await openPolicy(engine, { reference: true });
     await embedded.exportModel(untrained);
-    const expected = await run(embedded, engine, kl, join(scratch, `embedded-${kl}`)).finally(() => embedded.close());
+    const expected = await run(embedded, engine, kl, join(scratch, `embedded-${name}`)).finally(() => embedded.close());
     expect(worst(expected.weights, readWeights(untrained))).toBeGreaterThan(0.02);
 
     const server = await startServer({ model: engine.model, modelName: "tiny", threads: 1 });
     try {
-      const remote = engineSchema.parse({ type: "tinker", baseUrl: server.url, baseModel: "tiny" });
+      const remote = engineSchema.parse({
+        type: "tinker",
+        baseUrl: server.url,
+        baseModel: "tiny",
+        loraRank: rank,
+        seed,
+      });
       if (remote.type !== "tinker") throw new Error("not a Tinker engine");
       const policy = await openTinkerPolicy(remote, { client: { apiKey: server.apiKey, env: {} } });
-      const found = await run(policy, remote, kl, join(scratch, `remote-${kl}`)).finally(() => policy.close());
+      const found = await run(policy, remote, kl, join(scratch, `remote-${name}`)).finally(() => policy.close());
 
       expect(found.metrics).toHaveLength(5);
       for (const [i, record] of found.metrics.entries()) {

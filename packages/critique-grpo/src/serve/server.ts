@@ -18,7 +18,7 @@ import { answerOpenAi, isOpenAiPath, openAiError } from "./openai/routes.js";
 import { ArchiveLinks } from "./tinker/archives.js";
 import { PromiseStore } from "./tinker/promises.js";
 import { answerTinker, type TinkerRoutes } from "./tinker/routes.js";
-import { TinkerService } from "./tinker/service.js";
+import { type FineTuning, TinkerService } from "./tinker/service.js";
 
 export interface ServeOptions {
   /** A Hugging Face model directory, or a fresh model. */
@@ -37,8 +37,14 @@ export interface ServeOptions {
   readonly allowedHosts?: readonly string[];
   /** Where weights are saved (default: a temporary directory, removed by `close`). */
   readonly checkpoints?: string;
-  /** Models in training at a time (default 2). */
+  /**
+   * What is trained: what a client asks for (default): adapters of its lora_config.rank beside the base weights, which all
+   * share, or with rank 0 all weights of a copy; or always all weights ("full"), whatever rank a client asks for.
+   */
+  readonly fineTuning?: FineTuning;
+  /** Models in training at a time that have weights of their own (default 2), and that have adapters (default 8). */
   readonly maxModels?: number;
+  readonly maxAdapters?: number;
   /** Copies in memory of weights that are only sampled (default 1). */
   readonly maxSamplers?: number;
   readonly threads?: number;
@@ -83,7 +89,9 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     {
       modelName,
       tokenizerId: tokenizer === undefined ? null : resolve(tokenizer),
+      fineTuning: options.fineTuning ?? "as-asked",
       maxModels: options.maxModels ?? 2,
+      maxAdapters: options.maxAdapters ?? 8,
       sessionTimeoutMs: options.sessionTimeoutMs ?? 30_000,
       gapTimeoutMs: options.gapTimeoutMs ?? 120_000,
       microBatchTokens: options.microBatchTokens,

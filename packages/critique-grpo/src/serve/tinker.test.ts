@@ -1,6 +1,5 @@
 /** Our Tinker client against the server with a real model. */
 import { mkdtemp, rm } from "node:fs/promises";
-import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -16,6 +15,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { unpackArchive } from "../policy/tinker-archive.js";
 import { verifyExport } from "../policy/tinker-export.js";
 import { writeServedModel } from "../testing/serve-fixture.js";
+import { bytes, END, lesson, logprobsOf, rawRequest, train } from "../testing/serve-requests.js";
 import { type RunningServer, startServer } from "./index.js";
 
 let folder: string;
@@ -43,51 +43,31 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const bytes = (text: string): number[] => [...Buffer.from(text)];
-const END = 257;
-
-function supervised(prompt: string, answer: string): Datum {
-  const tokens = [...bytes(prompt), ...bytes(answer), END];
-  const targets = tokens.slice(1);
-  return {
-    modelInput: textInput(tokens.slice(0, -1)),
-    lossFnInputs: {
-      target_tokens: int64Tensor(targets),
-      weights: float32Tensor(targets.map((_, i) => (i >= prompt.length - 1 ? 1 : 0))),
-    },
-  };
-}
-const lesson = [supervised("1+1=", "2"), supervised("2+2=", "4")];
-
 async function create(): Promise<TrainingClient> {
-  return client.createTrainingClient({ baseModel: server.modelName, loraRank: 8 });
+  return client.createTrainingClient({ baseModel: server.modelName, loraRank: 0 });
 }
 
-async function train(training: TrainingClient, steps: number): Promise<number[]> {
-  const losses: number[] = [];
-  for (let step = 0; step < steps; step++) {
-    // The pair is submitted without awaiting, as the service's own recipes do.
-    const pass = training.forwardBackward(lesson, "cross_entropy");
-    const applied = training.optimStep({ learningRate: 1e-2 });
-    losses.push((await pass).metrics["loss:sum"]!);
-    await applied;
-  }
-  return losses;
-}
-
-async function logprobsOf(training: TrainingClient): Promise<number[]> {
-  const { lossFnOutputs } = await training.forward(lesson, "cross_entropy");
-  return lossFnOutputs.flatMap((output) => Array.from(output.logprobs!.data));
-}
+const raw = (method: string, path: string, body?: object, headers: Record<string, string> = {}, to = server) =>
+  rawRequest(to, method, path, body, headers);
 
 describe("training", () => {
-  it("says that it is full fine-tuning", async () => {
+  it("says what it trains: all weights with rank 0, or whatever is asked for if it was started so", async () => {
     const training = await create();
     expect((await training.getInfo()).loraRank).toBeUndefined();
-    const answer = await raw("GET", "/api/v1/get_server_capabilities");
-    expect(answer.json).toMatchObject({
-      supported_models: [{ model_name: "tiny", max_context_length: 128, fine_tuning: ["full"], lora: false }],
+    const capabilities = (to: RunningServer) => raw("GET", "/api/v1/get_server_capabilities", undefined, {}, to);
+    expect((await capabilities(server)).json).toMatchObject({
+      supported_models: [{ model_name: "tiny", max_context_length: 128, fine_tuning: ["lora", "full"], lora: true }],
     });
+    const full = await startServer({ model: join(folder, "tiny"), threads: 1, fineTuning: "full" });
+    expect((await capabilities(full)).json).toMatchObject({
+      supported_models: [{ fine_tuning: ["full"], lora: false }],
+    });
+    const other = await ServiceClient.connect({ baseUrl: full.url, apiKey: full.apiKey, env: {}, retry: QUICK });
+    const asLora = await other.createTrainingClient({ baseModel: "tiny", loraRank: 8 });
+    expect((await asLora.getInfo()).loraRank).toBeUndefined();
+    expect(await train(asLora, 3)).toEqual(await train(training, 3));
+    await other.close();
+    await full.close();
     await training.unload();
   });
 
@@ -260,7 +240,7 @@ describe("requests", () => {
           : undefined,
     ).start();
     const disturbed = await ServiceClient.connect({ baseUrl: proxy.url, apiKey: server.apiKey, env: {}, retry: QUICK });
-    const [calm, shaken] = [await create(), await disturbed.createTrainingClient({ baseModel: "tiny", loraRank: 8 })];
+    const [calm, shaken] = [await create(), await disturbed.createTrainingClient({ baseModel: "tiny", loraRank: 0 })];
     expect(await train(shaken, 4)).toEqual(await train(calm, 4));
     await shaken.saveState("shaken");
     expect(await logprobsOf(shaken)).toEqual(await logprobsOf(calm));
@@ -386,33 +366,3 @@ describe("access", () => {
     await small.close();
   });
 });
-
-interface RawAnswer {
-  readonly status: number;
-  // biome-ignore lint/suspicious/noExplicitAny: any JSON, looked at by matchers
-  readonly json: any;
-}
-
-/** A request as it is, with any Host. */
-function raw(
-  method: string,
-  path: string,
-  body?: object,
-  headers: Record<string, string> = {},
-  { url, apiKey } = server,
-): Promise<RawAnswer> {
-  const { hostname, port } = new URL(url);
-  return new Promise((resolve, reject) => {
-    const options = { hostname, port, method, path, headers: { authorization: `Bearer ${apiKey}`, ...headers } };
-    const request = httpRequest(options, (response) => {
-      const parts: Buffer[] = [];
-      response.on("data", (part: Buffer) => parts.push(part));
-      response.on("end", () => {
-        const text = Buffer.concat(parts).toString("utf8");
-        resolve({ status: response.statusCode ?? 0, json: text === "" ? undefined : JSON.parse(text) });
-      });
-    });
-    request.on("error", reject);
-    request.end(body === undefined ? undefined : JSON.stringify(body));
-  });
-}

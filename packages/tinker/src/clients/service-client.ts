@@ -6,7 +6,12 @@ import { InvalidArgumentError } from "../errors.js";
 import { parseCheckpointPath } from "../protocol/paths.js";
 import { float32Tensor, int64Tensor, textInput } from "../protocol/tensors.js";
 import { type Datum, DEFAULT_ADAM } from "../protocol/training.js";
-import type { CreateModelBody, CreateSamplingSessionBody, LoraConfigBody } from "../protocol/wire.js";
+import type {
+  CreateModelBody,
+  CreateSamplingSessionBody,
+  LoraConfigBody,
+  WeightsInfoAnswer,
+} from "../protocol/wire.js";
 import type { ServiceClientOptions } from "./config.js";
 import { type Connection, openSession } from "./connect.js";
 import { RestClient } from "./rest-client.js";
@@ -14,6 +19,12 @@ import { SamplingClient } from "./sampling-client.js";
 import { joinSignals, type Session } from "./session.js";
 import { TrainingClient } from "./training-client.js";
 import { jsonResult, readForwardBackwardOutput, retrieveResult, submitPromise } from "./training-requests.js";
+
+/** Full fine-tuning is rank 0; a server that tells no rank gets the default. */
+function savedRank({ is_lora: isLora, lora_rank: rank }: WeightsInfoAnswer): { readonly loraRank?: number } {
+  if (rank !== undefined && rank !== null) return { loraRank: rank };
+  return isLora === false ? { loraRank: 0 } : {};
+}
 
 /** The smallest datum there is. */
 const PROBE: Datum = {
@@ -132,7 +143,7 @@ export class ServiceClient {
     }
     const client = await this.createTrainingClient({
       baseModel: info.base_model,
-      ...(info.lora_rank === undefined || info.lora_rank === null ? {} : { loraRank: info.lora_rank }),
+      ...savedRank(info),
       ...(info.train_mlp === undefined || info.train_mlp === null ? {} : { trainMlp: info.train_mlp }),
       ...(info.train_attn === undefined || info.train_attn === null ? {} : { trainAttn: info.train_attn }),
       ...(info.train_unembed === undefined || info.train_unembed === null ? {} : { trainUnembed: info.train_unembed }),

@@ -15,6 +15,9 @@ Then, in another terminal:
   TINKER_BASE_URL=http://127.0.0.1:8000 TINKER_API_KEY=tml-secret python train.py      # the tinker SDK
   OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=tml-secret node chat.js      # an openai client
 
+Clients ask for what is trained: LoRA adapters of their rank, which share one copy of the weights (the SDK's default), or with
+rank 0 all weights. --full trains all weights for every client: with learning rates for full fine-tuning, not for LoRA.
+
 The API key comes from ${KEY_VARIABLE}; without it one is made and printed once. Ctrl-C stops the server.`;
 
 interface CommandOptions {
@@ -25,7 +28,9 @@ interface CommandOptions {
   readonly port: number;
   readonly allowHost?: readonly string[];
   readonly checkpoints: string;
+  readonly full?: true;
   readonly maxModels: number;
+  readonly maxAdapters: number;
   readonly maxSamplers: number;
   readonly maxBody: number;
   readonly threads?: number;
@@ -42,7 +47,9 @@ export function serveCommand(io: CliIo, finish: (code: number) => void): Command
     .option("--port <n>", "0 takes a free one", parseNumber(0, true), 8000)
     .option("--allow-host <name>", "also answer to this Host name; may be repeated", collect)
     .option("--checkpoints <directory>", "where weights are saved", "serve-checkpoints")
-    .option("--max-models <n>", "models in training at a time, each with a copy in memory", parseNumber(1, true), 2)
+    .option("--full", "train all weights, whatever LoRA rank a client asks for (rank 0 asks for it by itself)")
+    .option("--max-adapters <n>", "models with LoRA adapters in training, beside one base", parseNumber(1, true), 8)
+    .option("--max-models <n>", "models trained in full at a time, each a copy in memory", parseNumber(1, true), 2)
     .option("--max-samplers <n>", "copies in memory of weights that are only sampled", parseNumber(1, true), 1)
     .option("--max-body <MiB>", "largest request", parseNumber(1, true), 128)
     .option("--threads <n>", "threads of the engine (default: all cores)", parseNumber(1, true))
@@ -53,7 +60,7 @@ export function serveCommand(io: CliIo, finish: (code: number) => void): Command
 }
 
 async function runServe(io: CliIo, options: CommandOptions): Promise<number> {
-  const { allowHost, maxBody, port, threads, contextLength, modelName, tokenizer, ...shared } = options;
+  const { allowHost, maxBody, full, port, threads, contextLength, modelName, tokenizer, ...shared } = options;
   if (port > 65_535) throw new InputError(`--port is ${port}; it must be at most 65535`);
   const given = process.env[KEY_VARIABLE];
   if (given !== undefined && given.length < 8)
@@ -63,6 +70,7 @@ async function runServe(io: CliIo, options: CommandOptions): Promise<number> {
     const server = await startServer({
       ...shared,
       port,
+      ...(full ? { fineTuning: "full" as const } : {}),
       maxBodyBytes: maxBody * 2 ** 20,
       ...(given === undefined ? {} : { apiKey: given }),
       ...(allowHost === undefined ? {} : { allowedHosts: allowHost }),

@@ -1,10 +1,11 @@
-/** Saved weights on disk: <directory>/<run>/<kind>/<name>/ with a model directory, and for training the exact state. */
+/** Saved weights on disk: <directory>/<run>/<kind>/<name>/ with a model or an adapter, and for training the exact state. */
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { LanguageModel } from "@critique-grpo/engine";
 import { type CheckpointPath, formatCheckpointPath, parseCheckpointPath } from "@critique-grpo/tinker";
 import { BadRequest, HttpError } from "../../http/errors.js";
 import { writeFileAtomic } from "../../run/files.js";
+import type { AdapterShape } from "./adapter-shape.js";
 
 /** What is kept beside the weights. */
 export interface CheckpointRecord {
@@ -16,6 +17,8 @@ export interface CheckpointRecord {
   readonly bytes: number;
   /** Names the weights: equal for equal weights. */
   readonly weights: string;
+  /** Of adapters; absent for whole models. */
+  readonly lora?: AdapterShape;
   readonly userMetadata: Readonly<Record<string, unknown>>;
   /** Of a sampler without a name: not listed, and gone with the server. */
   readonly ephemeral?: boolean;
@@ -72,11 +75,8 @@ export class CheckpointStore {
     const temporary = `${directory}.tmp`;
     try {
       await rm(temporary, { recursive: true, force: true });
-      await mkdir(join(temporary, "model"), { recursive: true });
-      await model.exportModel(join(temporary, "model"), { dtype: "float32" });
+      await this.writeWeights(model, join(temporary, weightsFolder(checkpoint)), checkpoint.lora !== undefined);
       if (options.state) await model.saveState(join(temporary, "state"));
-      for (const name of this.tokenizerDirectory === undefined ? [] : TOKENIZER_FILES)
-        await copyFile(join(this.tokenizerDirectory!, name), join(temporary, "model", name)).catch(ignoreMissing);
       const bytes = await folderBytes(temporary);
       const record = { ...checkpoint, savedAt: new Date().toISOString(), bytes };
       await writeFileAtomic(join(temporary, RECORD), `${JSON.stringify(record)}\n`);
@@ -88,6 +88,14 @@ export class CheckpointStore {
       this.#writing.delete(path);
       await rm(temporary, { recursive: true, force: true });
     }
+  }
+
+  private async writeWeights(model: LanguageModel, directory: string, adapter: boolean): Promise<void> {
+    await mkdir(directory, { recursive: true });
+    if (adapter) return model.exportAdapter(directory);
+    await model.exportModel(directory, { dtype: "float32" });
+    for (const name of this.tokenizerDirectory === undefined ? [] : TOKENIZER_FILES)
+      await copyFile(join(this.tokenizerDirectory!, name), join(directory, name)).catch(ignoreMissing);
   }
 
   /** Throws what `save` would throw about the name. */
@@ -136,8 +144,9 @@ export class CheckpointStore {
     await rm(this.folder(record), { recursive: true, force: true });
   }
 
-  modelDirectory(checkpoint: CheckpointPath): string {
-    return join(this.folder(checkpoint), "model");
+  /** A Hugging Face model, or for adapters a PEFT directory. */
+  weightsDirectory(record: CheckpointRecord): string {
+    return join(this.folder(record), weightsFolder(record));
   }
 
   stateDirectory(checkpoint: CheckpointPath): string {
@@ -155,6 +164,10 @@ export class CheckpointStore {
     // A colon is no character for a folder on every system; session ids hold none, so this stays unique.
     return join(this.directory, runId.replaceAll(":", "."), kind, name);
   }
+}
+
+function weightsFolder({ lora }: Pick<CheckpointRecord, "lora">): string {
+  return lora === undefined ? "model" : "adapter";
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {

@@ -18,14 +18,24 @@ export class LoadedModel {
   /** Users that hold it: it is closed only without any. */
   users = 0;
   lastUsed = Date.now();
+  /** Adapters that lie beside its weights: while there are any, it is neither closed nor trained. */
+  adapters = 0;
   #tail: Promise<unknown> = Promise.resolve();
   #waiting: SampleJob[] = [];
 
-  /** @param weights names the weights that the model has now; it changes with every update */
+  /**
+   * @param weights names the weights that the model has now; it changes with every update
+   * @param base the model whose weights its adapters lie beside; undefined if it has weights of its own
+   */
   constructor(
     readonly model: LanguageModel,
     public weights: string,
+    readonly base?: LoadedModel,
   ) {}
+
+  get isIdle(): boolean {
+    return this.users === 0 && this.adapters === 0;
+  }
 
   /** Runs a task alone on the model, after those that came before. */
   run<T>(task: () => Promise<T>): Promise<T> {

@@ -1,5 +1,6 @@
 /** The models in memory: those in training, and copies that are only sampled. */
 import type {
+  AdapterSource,
   LanguageModel,
   LoadOptions,
   ModelInfo,
@@ -12,11 +13,11 @@ import { BadRequest } from "../../http/errors.js";
 import { loadModel } from "../../policy/load-model.js";
 import { LoadedModel } from "./loaded-model.js";
 
-/** Weights that can be sampled: their name, and where a copy is if no model in memory has them. */
-export interface Weights {
-  readonly name: string;
-  readonly source: ModelSource;
-}
+/** Weights that can be sampled: their name, and where they are if no model in memory has them. */
+export type Weights =
+  | { readonly name: string; readonly source: ModelSource }
+  /** Adapters beside the base model's weights. */
+  | { readonly name: string; readonly adapter: AdapterSource };
 
 export interface ModelHostOptions {
   readonly source: ModelSource;
@@ -26,6 +27,8 @@ export interface ModelHostOptions {
 }
 
 const BASE = "base";
+/** Adapters kept for sampling that no training model has: each is small beside a copy of the weights. */
+const MAX_SAMPLED_ADAPTERS = 4;
 
 export class ModelHost {
   readonly base: Weights;
@@ -50,18 +53,18 @@ export class ModelHost {
     return host;
   }
 
-  /** A copy of the weights to train; one that nobody samples is taken over instead of loaded again. */
+  /** A model of the weights to train; one that nobody samples is taken over instead of loaded again. */
   async createTraining(weights: Weights): Promise<LoadedModel> {
     const idle = this.#samplers.get(weights.name);
     if (idle !== undefined) {
       const sampler = await idle;
-      if (sampler.users === 0 && this.#samplers.get(weights.name) === idle) {
+      if (sampler.isIdle && this.#samplers.get(weights.name) === idle) {
         this.#samplers.delete(weights.name);
         this.#training.add(sampler);
         return sampler;
       }
     }
-    const loaded = new LoadedModel(await loadModel(weights.source, this.#options.load), weights.name);
+    const loaded = await this.#load(weights);
     this.#training.add(loaded);
     return loaded;
   }
@@ -69,7 +72,8 @@ export class ModelHost {
   /** Closes a training model. */
   async release(loaded: LoadedModel): Promise<void> {
     this.#training.delete(loaded);
-    await loaded.close();
+    await this.#close(loaded);
+    await this.#trimSamplers();
   }
 
   /** Continuations in the order of their index, from exactly these weights. */
@@ -112,9 +116,7 @@ export class ModelHost {
   }
 
   async #withSampler<T>(weights: Weights, use: (loaded: LoadedModel) => Promise<T>): Promise<T> {
-    if (this.#closed) throw new BadRequest("The server is shutting down");
-    const loaded = await this.#openSampler(weights);
-    loaded.users++;
+    const loaded = await this.#holdSampler(weights, "users");
     try {
       return await use(loaded);
     } finally {
@@ -124,28 +126,58 @@ export class ModelHost {
     }
   }
 
-  async #openSampler(weights: Weights): Promise<LoadedModel> {
-    let opening = this.#samplers.get(weights.name);
-    if (opening === undefined) {
-      opening = loadModel(weights.source, this.#options.load).then((model) => new LoadedModel(model, weights.name));
-      this.#samplers.set(weights.name, opening);
-      opening.catch(() => this.#samplers.delete(weights.name));
+  /** A model for sampling, which stays open until the count is taken back. */
+  async #holdSampler(weights: Weights, count: "users" | "adapters"): Promise<LoadedModel> {
+    for (;;) {
+      if (this.#closed) throw new BadRequest("The server is shutting down");
+      let opening = this.#samplers.get(weights.name);
+      if (opening === undefined) {
+        opening = this.#load(weights);
+        this.#samplers.set(weights.name, opening);
+        opening.catch(() => this.#samplers.delete(weights.name));
+      }
+      const loaded = await opening;
+      // A training model may have taken it over meanwhile.
+      if (this.#samplers.get(weights.name) !== opening) continue;
+      loaded[count]++;
+      return loaded;
     }
-    const loaded = await opening;
-    // A training model may have taken it over meanwhile.
-    return this.#samplers.get(weights.name) === opening ? loaded : this.#openSampler(weights);
   }
 
+  async #load(weights: Weights): Promise<LoadedModel> {
+    if ("source" in weights) return new LoadedModel(await loadModel(weights.source, this.#options.load), weights.name);
+    const base = await this.#holdSampler(this.base, "adapters");
+    try {
+      return new LoadedModel(await base.model.openAdapter(weights.adapter), weights.name, base);
+    } catch (error) {
+      base.adapters--;
+      throw error;
+    }
+  }
+
+  async #close(loaded: LoadedModel): Promise<void> {
+    await loaded.close();
+    if (loaded.base !== undefined) loaded.base.adapters--;
+  }
+
+  /** Closes what was used longest ago, above the limits. A base that adapters need stays, and does not count. */
   async #trimSamplers(): Promise<void> {
-    const settled = await Promise.all(
-      [...this.#samplers].map(async ([name, opening]) => ({ name, loaded: await opening })),
+    const opened = await Promise.all(
+      [...this.#samplers].map(async ([name, opening]) => ({
+        name,
+        opening,
+        loaded: await opening.catch(() => undefined),
+      })),
     );
-    settled.sort((a, b) => a.loaded.lastUsed - b.loaded.lastUsed);
-    for (const { name, loaded } of settled) {
-      if (this.#samplers.size <= this.#options.maxSamplers) return;
-      if (loaded.users > 0) continue;
+    const kept = opened
+      .flatMap(({ loaded, ...entry }) => (loaded === undefined || loaded.adapters > 0 ? [] : [{ ...entry, loaded }]))
+      .sort((a, b) => b.loaded.lastUsed - a.loaded.lastUsed);
+    const [adapters, copies] = [kept.filter(({ loaded }) => loaded.base), kept.filter(({ loaded }) => !loaded.base)];
+    const excess = [...adapters.slice(MAX_SAMPLED_ADAPTERS), ...copies.slice(this.#options.maxSamplers)];
+    for (const { name, opening, loaded } of excess) {
+      if (!loaded.isIdle || this.#samplers.get(name) !== opening) continue;
       this.#samplers.delete(name);
-      await loaded.close();
+      await this.#close(loaded);
     }
   }
 }

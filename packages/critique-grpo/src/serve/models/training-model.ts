@@ -1,6 +1,7 @@
 /** One model in training: its requests run by their sequence ids, each once. */
 import type { AdamParams, ForwardBackwardOutput, ForwardBackwardRequest } from "@critique-grpo/tinker";
 import { BadRequest } from "../../http/errors.js";
+import type { AdapterShape } from "./adapter-shape.js";
 import { DatumBatch } from "./datum-sequences.js";
 import type { LoadedModel } from "./loaded-model.js";
 
@@ -9,8 +10,8 @@ export interface TrainingModelFacts {
   readonly sessionId: string;
   readonly baseModel: string;
   readonly userMetadata: Readonly<Record<string, unknown>>;
-  /** What the client asked for; full fine-tuning has no rank. */
-  readonly requestedRank: number | undefined;
+  /** Null: full fine-tuning. */
+  readonly lora: AdapterShape | null;
 }
 
 export interface TrainingModelOptions {

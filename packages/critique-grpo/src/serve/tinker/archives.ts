@@ -46,7 +46,7 @@ export class ArchiveLinks {
       "content-disposition": `attachment; filename="${record.name}.tar.gz"`,
     });
     // Weights hardly compress: the fastest level.
-    await pipeline(Readable.from(tarOf(this.store.modelDirectory(record))), createGzip({ level: 1 }), response);
+    await pipeline(Readable.from(tarOf(this.store.weightsDirectory(record))), createGzip({ level: 1 }), response);
   }
 
   #sign(path: string, expires: Date): string {

@@ -13,12 +13,15 @@ import {
   sampleRequestFromJson,
 } from "@critique-grpo/tinker/codec";
 import { BadRequest } from "../../http/errors.js";
+import { type AdapterShape, checkAdapterShape, describeShape, loraFacts } from "../models/adapter-shape.js";
+import type { CheckpointRecord } from "../models/checkpoint-store.js";
 import { checkTokens } from "../models/datum-sequences.js";
 import { generateText, pieceSeed } from "../models/generate-text.js";
 import type { Weights } from "../models/model-host.js";
 import type { TrainingModel } from "../models/training-model.js";
 import {
   type JsonObject,
+  optionalBoolean,
   optionalInteger,
   optionalObject,
   optionalString,
@@ -101,16 +104,31 @@ function trainingJob(model: TrainingModel, given: number | undefined, task: () =
 function createModelJob(service: TinkerService, body: JsonObject): Job {
   const session = service.session(readString(body, "session_id"));
   const baseModel = readString(body, "base_model");
-  const requestedRank = optionalInteger(optionalObject(body, "lora_config") ?? {}, "rank");
   const optimizer = optionalObject(body, "optimizer_config")?.type ?? "adamw";
   return creation(service, session.id, body, async (id) => {
     service.checkBaseModel(baseModel);
     if (optimizer !== "adamw")
       throw new BadRequest(`optimizer_config: only adamw is supported, not ${String(optimizer)}`);
     const userMetadata = optionalObject(body, "user_metadata") ?? {};
-    await service.createModel({ id, sessionId: session.id, baseModel, userMetadata, requestedRank }, service.host.base);
-    return json({ model_id: id, base_model: baseModel, is_lora: false, type: "create_model" });
+    const asked = optionalObject(body, "lora_config") ?? {};
+    const lora = service.options.fineTuning === "full" ? null : readShape(asked);
+    const seed = optionalInteger(asked, "seed") ?? hashSeed(id);
+    await service.createModel({ id, sessionId: session.id, baseModel, userMetadata, lora }, seed);
+    return json({ model_id: id, base_model: baseModel, ...loraFacts(lora), type: "create_model" });
   });
+}
+
+/** Null: full fine-tuning, which rank 0 asks for and no rank at all. */
+function readShape(asked: JsonObject): AdapterShape | null {
+  const rank = optionalInteger(asked, "rank") ?? 0;
+  if (rank === 0) return null;
+  // The defaults of the protocol.
+  const [trainAttn, trainMlp, trainUnembed] = ["train_attn", "train_mlp", "train_unembed"].map(
+    (key) => optionalBoolean(asked, key) ?? true,
+  ) as [boolean, boolean, boolean];
+  const shape = { rank, trainAttn, trainMlp };
+  checkAdapterShape(shape, trainUnembed);
+  return shape;
 }
 
 function createFromCheckpointJob(service: TinkerService, body: JsonObject): Job {
@@ -119,10 +137,12 @@ function createFromCheckpointJob(service: TinkerService, body: JsonObject): Job 
   const baseModel = optionalString(body, "base_model") ?? service.options.modelName;
   return creation(service, session.id, body, async (id) => {
     service.checkBaseModel(baseModel);
-    service.checkpoint(path);
+    const record = service.checkpoint(path);
+    const lora = record.lora ?? null;
+    if (lora !== null && service.options.fineTuning === "full")
+      throw new BadRequest(`${path} holds ${describeShape(lora)}; ${howToLoad(service, record)}`);
     const userMetadata = optionalObject(body, "user_metadata") ?? {};
-    const facts = { id, sessionId: session.id, baseModel, userMetadata, requestedRank: undefined };
-    const model = await service.createModel(facts, service.host.base);
+    const model = await service.createModel({ id, sessionId: session.id, baseModel, userMetadata, lora }, hashSeed(id));
     try {
       await load(service, model, path, body.optimizer === true);
     } catch (error) {
@@ -160,6 +180,11 @@ function loadJob(service: TinkerService, body: JsonObject): Job {
 
 async function load(service: TinkerService, model: TrainingModel, path: string, optimizer: boolean): Promise<void> {
   const record = service.checkpoint(path);
+  const [saved, trained] = [describeShape(record.lora ?? null), describeShape(model.facts.lora)];
+  if (saved !== trained)
+    throw new BadRequest(
+      `${path} holds ${saved}, but ${model.facts.id} trains ${trained}; ${howToLoad(service, record)}`,
+    );
   if (!optimizer) {
     const former = model.loaded;
     model.loaded = await service.host.createTraining(service.weightsOf(record));
@@ -172,6 +197,14 @@ async function load(service: TinkerService, model: TrainingModel, path: string, 
     await model.loaded.model.loadState(service.store.stateDirectory(record));
     model.loaded.weights = record.weights;
   });
+}
+
+/** How to make a model that a checkpoint fits. */
+function howToLoad({ options }: TinkerService, { lora }: CheckpointRecord): string {
+  if (lora === undefined) return "create a model with lora_config.rank 0 for it";
+  if (options.fineTuning === "full") return "this server was started with --full; start one without it for adapters";
+  const { rank, trainAttn, trainMlp } = lora;
+  return `create a model with lora_config rank ${rank}, train_attn ${trainAttn}, train_mlp ${trainMlp} for it`;
 }
 
 function stepJob(service: TinkerService, body: JsonObject): Job {
@@ -231,9 +264,10 @@ async function save(
   target: { readonly kind: "weights" | "sampler_weights"; readonly name: string; readonly ephemeral?: boolean },
   overwrite: boolean,
 ): Promise<string> {
-  const { id: runId, baseModel, userMetadata } = model.facts;
+  const { id: runId, baseModel, userMetadata, lora } = model.facts;
   const { loaded } = model;
-  const checkpoint = { ...target, runId, baseModel, userMetadata, weights: loaded.weights };
+  const facts = { runId, baseModel, userMetadata, weights: loaded.weights };
+  const checkpoint = { ...target, ...facts, ...(lora === null ? {} : { lora }) };
   const state = target.kind === "weights";
   const record = await loaded.run(() => service.store.save(loaded.model, checkpoint, { state, overwrite }));
   return `tinker://${runId}/${record.kind}/${record.name}`;

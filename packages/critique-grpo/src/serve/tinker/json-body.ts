@@ -27,6 +27,13 @@ export function readInteger(body: JsonObject, key: string): number {
   return value;
 }
 
+export function optionalBoolean(body: JsonObject, key: string): boolean | undefined {
+  const value = body[key];
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== "boolean") throw new BadRequest(`${key}: expected true or false`);
+  return value;
+}
+
 export function optionalObject(body: JsonObject, key: string): JsonObject | undefined {
   const value = body[key];
   if (value === undefined || value === null) return undefined;

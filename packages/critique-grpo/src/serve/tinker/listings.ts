@@ -2,6 +2,7 @@
 import { formatCheckpointPath } from "@critique-grpo/tinker";
 import { BadRequest, HttpError } from "../../http/errors.js";
 import { decodePathPart } from "../../http/messages.js";
+import { loraFacts } from "../models/adapter-shape.js";
 import type { CheckpointRecord } from "../models/checkpoint-store.js";
 import type { ArchiveLinks } from "./archives.js";
 import type { TinkerService } from "./service.js";
@@ -89,9 +90,8 @@ function describeRun(service: TinkerService, id: string) {
     training_run_id: id,
     base_model: model?.facts.baseModel ?? records[0]?.baseModel ?? service.options.modelName,
     model_owner: "local",
-    is_lora: false,
+    ...loraFacts(model === undefined ? (records.at(-1)?.lora ?? null) : model.facts.lora),
     corrupted: false,
-    lora_rank: null,
     last_request_time: model?.lastRequestAt.toISOString() ?? records.at(-1)?.savedAt ?? new Date(0).toISOString(),
     last_checkpoint: last("weights"),
     last_sampler_checkpoint: last("sampler_weights"),

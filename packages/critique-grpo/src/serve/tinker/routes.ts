@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { PROTOBUF_CONTENT_TYPE } from "@critique-grpo/tinker/codec";
 import { HttpError } from "../../http/errors.js";
 import { decodePathPart, parseJsonObject, type RequestUrl, sendBytes, sendJson } from "../../http/messages.js";
+import { LORA_ALPHA, loraFacts } from "../models/adapter-shape.js";
 import type { ArchiveLinks } from "./archives.js";
 import { jsonJob, passJob, passRequest, samplingSessionId } from "./jobs.js";
 import { type JsonObject, optionalString, readInteger, readString } from "./json-body.js";
@@ -65,7 +66,10 @@ async function answerPost({ service, promises }: TinkerRoutes, path: string, bod
       return {
         type: "create_session",
         session_id: session,
-        info_message: "critique-grpo serve: full fine-tuning; lora_config is accepted and has no effect",
+        info_message:
+          service.options.fineTuning === "full"
+            ? "critique-grpo serve: full fine-tuning; lora_config is accepted and has no effect"
+            : `critique-grpo serve: adapters (LoRA, alpha ${LORA_ALPHA}) lie on attention and MLP; the output matrix has none, whatever train_unembed says. Rank 0 is full fine-tuning`,
       };
     }
     case "session_heartbeat":
@@ -86,7 +90,7 @@ async function answerPost({ service, promises }: TinkerRoutes, path: string, bod
       return modelInfo(service, readString(body, "model_id"));
     case "weights_info": {
       const record = service.store.get(readString(body, "tinker_path"));
-      return { base_model: record.baseModel, is_lora: false, lora_rank: null, type: "weights_info" };
+      return { base_model: record.baseModel, ...loraFacts(record.lora ?? null), type: "weights_info" };
     }
     case "cancel_future":
       promises.cancel(readString(body, "request_id"));
@@ -111,14 +115,14 @@ function modelInfo(service: TinkerService, id: string) {
       tokenizer_id: service.options.tokenizerId,
     },
     model_name: facts.baseModel,
-    is_lora: false,
-    lora_rank: null,
-    fine_tuning: "full",
+    ...loraFacts(facts.lora),
+    fine_tuning: facts.lora === null ? "full" : "lora",
   };
 }
 
 function capabilities(service: TinkerService) {
   const { contextLength } = service.host.info;
+  const full = service.options.fineTuning === "full";
   return {
     supported_models: [
       {
@@ -126,8 +130,8 @@ function capabilities(service: TinkerService) {
         max_context_length: contextLength,
         trainable: true,
         sampleable: true,
-        fine_tuning: ["full"],
-        lora: false,
+        fine_tuning: full ? ["full"] : ["lora", "full"],
+        lora: !full,
       },
     ],
   };

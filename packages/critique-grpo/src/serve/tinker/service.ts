@@ -2,15 +2,22 @@
 import { randomUUID } from "node:crypto";
 import { BadRequest, HttpError } from "../../http/errors.js";
 import type { TextCodec } from "../../policy/policy.js";
+import { adapterOptions, describeShape } from "../models/adapter-shape.js";
 import type { CheckpointRecord, CheckpointStore } from "../models/checkpoint-store.js";
 import type { ModelHost, Weights } from "../models/model-host.js";
 import { TrainingModel, type TrainingModelFacts, type TrainingModelOptions } from "../models/training-model.js";
+
+export type FineTuning = "as-asked" | "full";
 
 export interface ServiceOptions extends TrainingModelOptions {
   readonly modelName: string;
   /** Where clients find the tokenizer's files. */
   readonly tokenizerId: string | null;
+  /** "full" trains all weights, whatever rank a client asks for. */
+  readonly fineTuning: FineTuning;
+  /** Models in training at a time: with weights of their own, and with adapters. */
   readonly maxModels: number;
+  readonly maxAdapters: number;
   /** A session that has been silent for so long may lose its models to another one. */
   readonly sessionTimeoutMs: number;
   readonly onNotice: (message: string) => void;
@@ -34,8 +41,8 @@ export class TinkerService {
   readonly sessions = new Map<string, Session>();
   readonly models = new Map<string, TrainingModel>();
   readonly samplingSessions = new Map<string, SamplingSession>();
-  /** Slots that are being filled. */
-  #creating = 0;
+  /** Slots that are being filled: of models with weights of their own, and with adapters. */
+  readonly #creating = { full: 0, lora: 0 };
   #closed = false;
 
   constructor(
@@ -74,17 +81,23 @@ export class TinkerService {
       throw new BadRequest(`base_model "${name}" is not served here; this server has "${this.options.modelName}"`);
   }
 
-  /** Makes a model of the base weights. Waits for a slot where one may become free. */
-  async createModel(facts: TrainingModelFacts, weights: Weights): Promise<TrainingModel> {
-    await this.#freeSlot();
-    this.#creating++;
+  /**
+   * Makes a model of the base weights, with fresh adapters where it trains such. Waits for a slot where one may become free.
+   * @param seed of fresh adapters
+   */
+  async createModel(facts: TrainingModelFacts, seed: number): Promise<TrainingModel> {
+    const { id, lora } = facts;
+    const kind = lora === null ? "full" : "lora";
+    await this.#freeSlot(kind);
+    this.#creating[kind]++;
     try {
+      const weights = lora === null ? this.host.base : { name: `${id}#0`, adapter: adapterOptions(lora, seed) };
       const model = new TrainingModel(facts, await this.host.createTraining(weights), this.options);
-      this.models.set(facts.id, model);
-      this.options.onNotice(`model ${facts.id} created (full fine-tuning)`);
+      this.models.set(id, model);
+      this.options.onNotice(`model ${id} created: trains ${describeShape(lora)}`);
       return model;
     } finally {
-      this.#creating--;
+      this.#creating[kind]--;
     }
   }
 
@@ -133,7 +146,9 @@ export class TinkerService {
   }
 
   weightsOf(record: CheckpointRecord): Weights {
-    return { name: record.weights, source: { directory: this.store.modelDirectory(record) } };
+    const directory = { directory: this.store.weightsDirectory(record) };
+    const name = record.weights;
+    return record.lora === undefined ? { name, source: directory } : { name, adapter: directory };
   }
 
   async close(): Promise<void> {
@@ -143,12 +158,15 @@ export class TinkerService {
     await this.store.trimEphemeral(0);
   }
 
-  async #freeSlot(): Promise<void> {
+  async #freeSlot(kind: "full" | "lora"): Promise<void> {
     const started = Date.now();
+    const [limit, option] =
+      kind === "full" ? [this.options.maxModels, "--max-models"] : [this.options.maxAdapters, "--max-adapters"];
     for (;;) {
       if (this.#closed) throw new HttpError(503, "The server is shutting down");
-      if (this.models.size + this.#creating < this.options.maxModels) return;
-      const owners = [...this.models.values()].map((model) => this.sessions.get(model.facts.sessionId)!);
+      const models = [...this.models.values()].filter(({ facts }) => (facts.lora === null) === (kind === "full"));
+      if (models.length + this.#creating[kind] < limit) return;
+      const owners = models.map((model) => this.sessions.get(model.facts.sessionId)!);
       const silent = owners.find((session) => Date.now() - session.lastSeen > this.options.sessionTimeoutMs);
       if (silent !== undefined) {
         this.options.onNotice(`session ${silent.id} is silent: its models make room`);
@@ -158,7 +176,7 @@ export class TinkerService {
       // A client that lives shows it within the time-out; one that was just killed does not.
       if (owners.every((session) => session.lastSeen > started) || Date.now() - started > this.options.sessionTimeoutMs)
         throw new BadRequest(
-          `${this.options.maxModels} models are in memory and in use (${[...this.models.keys()].join(", ")}); unload one, or start the server with a larger --max-models`,
+          `${limit} models are in memory and in use (${models.map(({ facts }) => facts.id).join(", ")}); unload one, or start the server with a larger ${option}`,
         );
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
