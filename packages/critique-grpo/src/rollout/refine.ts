@@ -43,22 +43,28 @@ export async function refineResponses(
     await refineRound(tasks, await critiques.take(tasks), context);
     return open;
   }
-  const responses = algorithm.initialResponses;
-  for (let done = 0, size = 1; done < responses; size *= roundGrowth) {
+  const rounds = refinementRounds(algorithm.initialResponses, roundGrowth);
+  for (const [index, round] of rounds.entries()) {
     const unsettled = ordered.filter((_, i) => !selectionIsSettled(open[i]!.refinements, refinement));
     if (unsettled.length === 0) break;
     // All first ones come before all second ones: the refinements of a question stay in its order.
-    const tasksOf = (from: number, to: number) =>
-      Array.from({ length: to - from }, (_, i) => unsettled.map((list) => list[from + i]!)).flat();
-    const end = Math.min(responses, done + size);
-    const tasks = tasksOf(done, end);
+    const tasksOf = (places: readonly number[]) => places.flatMap((place) => unsettled.map((list) => list[place]!));
+    const tasks = tasksOf(round);
     const written = await critiques.take(tasks);
-    critiques.ask(tasksOf(end, Math.min(end + critiques.ahead, responses)));
+    critiques.ask(tasksOf(rounds.slice(index + 1, index + 1 + critiques.ahead).flat()));
     await refineRound(tasks, written, context);
-    done = end;
   }
   noteUnused(open, await critiques.rest());
   return open;
+}
+
+/** Which places of the order each round takes: [[0], [1, 2], [3, 4, 5, 6]] of seven with a growth of two. */
+function refinementRounds(responses: number, growth: number): number[][] {
+  const rounds: number[][] = [];
+  for (let start = 0, size = 1; start < responses; start += size, size *= growth) {
+    rounds.push(Array.from({ length: Math.min(size, responses - start) }, (_, i) => start + i));
+  }
+  return rounds;
 }
 
 /** The initial responses in the order in which they are refined. */

@@ -112,7 +112,7 @@ describe("a rollout", () => {
         return requests.map((request) => ({ kind: "teacher", text: copyCritique(request) as string, prompt: "?" }));
       },
     });
-    const settings = { ...five, sampling: { maxTokens: 1 } };
+    const settings = { ...five, sampling: { maxTokens: 1 }, refinement: refinement(1, { roundGrowth: 1 }) };
     const [plain, ahead] = [
       await collectGroups(copyQuestions, context(settings, { critic: written(0) })),
       await collectGroups(copyQuestions, context(settings, { critic: written(2) })),
