@@ -59,6 +59,7 @@ const cases: readonly Case[] = [
     aggregation: "token-mean",
     settings: {
       objective: "policy-gradient",
+      samplerCap: null,
       importanceCap: null,
       clip: { low: 0.2, high: 0.28 },
       shaping: { type: "none" },
@@ -79,6 +80,7 @@ const cases: readonly Case[] = [
     aggregation: "constant-length",
     settings: {
       objective: "policy-gradient",
+      samplerCap: null,
       importanceCap: null,
       clip: null,
       shaping: { type: "ratio", gamma: 0.1 },
@@ -99,6 +101,7 @@ const cases: readonly Case[] = [
     aggregation: "seq-mean-token-mean",
     settings: {
       objective: "policy-gradient",
+      samplerCap: null,
       importanceCap: null,
       clip: null,
       shaping: { type: "sqrt" },
@@ -119,6 +122,7 @@ const cases: readonly Case[] = [
     aggregation: "token-mean",
     settings: {
       objective: "supervised",
+      samplerCap: null,
       importanceCap: null,
       clip: null,
       shaping: { type: "none" },
@@ -174,6 +178,7 @@ describe("a mini-batch", () => {
           prompt: [0],
           response,
           oldLogprobs: shift && Float32Array.from(shift, (by, t) => current[i]!.logprobs[t]! - by),
+          proximalLogprobs: null,
           samplingLogprobs: null,
           referenceLogprobs: ofReference[i]!.logprobs,
           advantage,

@@ -25,8 +25,10 @@ export function shareScale(onPolicy: number, offPolicy: number, cap: number): nu
 }
 
 /**
- * min(π_θ / μ, cap) of a token, with μ the probability under which it was sampled after its own prompt: a refinement's
- * token that the policy would not have said without the critique counts little (truncated importance sampling).
+ * min(π / μ, cap) of a token that was drawn with probability μ: truncated importance sampling. Of a refinement μ is the
+ * probability after its own prompt: a token that the policy would not have said without the critique counts little. Of an
+ * initial response π is the trainer's and μ the sampler's probability (Yao et al. 2025, "Your efficient RL framework
+ * secretly brings you off-policy RL training").
  */
 export function importanceWeight(logprob: number, samplingLogprob: number, cap: number): number {
   return Math.min(Math.exp(logprob - samplingLogprob), cap);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { SequenceOrigin, TrainingSequence } from "../rollout/records.js";
 import { type ClipBounds, ratioObjective } from "./clipping.js";
 import { type Shaping, shapeProbability } from "./shaping.js";
-import { type Objective, sequenceLoss, type TokenLossSettings } from "./token-loss.js";
+import { createTokenLoss, type Objective, sequenceLoss, type TokenLossSettings } from "./token-loss.js";
 
 const logprob = fc.double({ min: -9, max: -0.01, noNaN: true });
 const shapings = fc.oneof(
@@ -83,6 +83,7 @@ describe("ratioObjective", () => {
 
 const settings: TokenLossSettings = {
   objective: "policy-gradient",
+  samplerCap: null,
   importanceCap: null,
   clip: null,
   shaping: { type: "ratio", gamma: 0.1 },
@@ -95,6 +96,7 @@ function sequence(overrides: Partial<TrainingSequence> = {}): TrainingSequence {
     prompt: [1],
     response: [2, 3],
     oldLogprobs: Float32Array.of(-1, -2),
+    proximalLogprobs: null,
     samplingLogprobs: null,
     referenceLogprobs: null,
     advantage: 0.5,
@@ -135,6 +137,70 @@ describe("sequenceLoss", () => {
     expect(loss).toBeCloseTo(-(0.125 * 0.5 + 2 * 0.75), 6);
     expect([...logprobGradient]).toEqual([expect.closeTo(-0.125 * 0.25, 6), expect.closeTo(-2 * 0.1875, 6)]);
     expect(() => sequenceLoss(refinement, now, weighed)).toThrow("sampling logprobs");
+  });
+
+  describe("with a correction of the sampler", () => {
+    const corrected = { ...settings, samplerCap: 2 };
+    const sampled = Float32Array.from([0.8, 0.05], Math.log);
+
+    it("counts a token min(π/μ, cap) while the policy has not moved: a constant to the gradient", () => {
+      const s = sequence({ oldLogprobs: sampled, advantage: 1, weight: 1 });
+      const { loss, logprobGradient } = sequenceLoss(s, current(Math.log(0.4), Math.log(0.3)), corrected);
+      // π/μ = 0.5 and 6, the latter capped at 2; the ratio to the policy itself is 1.
+      expect(loss).toBeCloseTo(-(0.5 + 2), 6);
+      expect([...logprobGradient]).toEqual([expect.closeTo(-0.5, 6), expect.closeTo(-2, 6)]);
+    });
+
+    it("then takes ratio and clip to the policy before the step, and keeps the weight of then", () => {
+      const proximalLogprobs = Float32Array.from([0.4, 0.3], Math.log);
+      const s = sequence({ oldLogprobs: sampled, proximalLogprobs, advantage: 1, weight: 1 });
+      const clipped = { ...corrected, clip: { low: 0.2, high: 0.2 } };
+      const { loss, logprobGradient } = sequenceLoss(s, current(Math.log(0.44), Math.log(0.6)), clipped);
+      // Ratios 1.1 and 2, the latter clipped at 1.2; weights still 0.5 and 2. To μ the first would be 0.55: clipped at A < 0.
+      expect(loss).toBeCloseTo(-(0.5 * 1.1 + 2 * 1.2), 6);
+      expect([...logprobGradient]).toEqual([expect.closeTo(-0.5 * 1.1, 6), -0]);
+    });
+
+    it("changes no bit where sampler and trainer agree, nor of refinements", () => {
+      fc.assert(
+        fc.property(fc.array(logprob, { minLength: 2, maxLength: 2 }), logprob, (logprobs, other) => {
+          const s = sequence({ oldLogprobs: Float32Array.from(logprobs) });
+          const same = { ...current(0, 0), logprobs: Float32Array.from(logprobs) };
+          expect(sequenceLoss(s, same, corrected)).toEqual(sequenceLoss(s, same, settings));
+          const later = { ...s, proximalLogprobs: s.oldLogprobs };
+          const moved = current(other, other);
+          expect(sequenceLoss(later, moved, corrected)).toEqual(sequenceLoss(s, moved, settings));
+          const refinement = sequence({ origin: "refinement", oldLogprobs: null, samplingLogprobs: sampled });
+          expect(sequenceLoss(refinement, moved, corrected)).toEqual(sequenceLoss(refinement, moved, settings));
+        }),
+      );
+    });
+
+    it("has the gradient of its loss with the weight held", () => {
+      const arbitrary = fc.record({
+        logprobs: fc.array(logprob, { minLength: 2, maxLength: 2 }),
+        old: fc.array(logprob, { minLength: 2, maxLength: 2 }),
+        advantage: fc.double({ min: -1, max: 1, noNaN: true }),
+      });
+      fc.assert(
+        fc.property(arbitrary, ({ logprobs, old, advantage }) => {
+          const held = Float64Array.from(logprobs) as unknown as Float32Array;
+          const s = sequence({ advantage, weight: 1, oldLogprobs: Float32Array.from(old) });
+          const { logprobGradient } = sequenceLoss(s, { ...current(0, 0), logprobs: held }, corrected);
+          const loss = (t: number, by: number) => {
+            const moved = Float64Array.from(logprobs, (value, i) => (i === t ? value + by : value));
+            const now = { ...current(0, 0), logprobs: moved as unknown as Float32Array };
+            return sequenceLoss({ ...s, proximalLogprobs: held }, now, corrected).loss;
+          };
+          for (const t of [0, 1]) expect(logprobGradient[t]).toBeCloseTo((loss(t, 1e-5) - loss(t, -1e-5)) / 2e-5, 4);
+        }),
+      );
+    });
+
+    it("is not left to a server", () => {
+      expect(createTokenLoss(settings).serverLoss?.(sequence())).toMatchObject({ kind: "ratio" });
+      expect(createTokenLoss(corrected).serverLoss?.(sequence())).toBeNull();
+    });
   });
 
   it("has the gradient of its loss, for every combination of terms", () => {

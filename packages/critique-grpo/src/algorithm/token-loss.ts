@@ -17,6 +17,8 @@ export interface TokenLossSettings {
   /** null = plain ratio. */
   readonly clip: ClipBounds | null;
   readonly shaping: Shaping;
+  /** Cap of the weight that makes up for a sampler that is not the trainer; null = no weight. */
+  readonly samplerCap: number | null;
   /** Cap of the importance weight of refinements; null = no weight. */
   readonly importanceCap: number | null;
   readonly klCoefficient: number;
@@ -26,7 +28,7 @@ export interface TokenLossSettings {
 
 /**
  * L = −Σ_t w · J_t + klCoefficient · Σ_t w · KL_t − entropyWeight · Σ_t H_t, where w is the sequence's weight. J is A · r
- * (clipped) for initial responses, A · f(p) of the current policy for refinements and expert solutions, times the
+ * (clipped) for initial responses, times their sampler weight where it is on, A · f(p) of the current policy for refinements and expert solutions, times the
  * importance weight, which is a constant to the gradient; log p for every target of the supervised objective.
  */
 export function createTokenLoss(settings: TokenLossSettings): TokenLoss<TrainingSequence> {
@@ -37,10 +39,10 @@ export function createTokenLoss(settings: TokenLossSettings): TokenLoss<Training
 /** The loss as log p or a (clipped) ratio alone: without KL, entropy bonus, dual clip and shaping. */
 function serverLoss(sequence: TrainingSequence, settings: TokenLossSettings): ServerLoss | null {
   const { origin, oldLogprobs, advantage, weight } = sequence;
-  const { objective, clip, klCoefficient, entropyWeight } = settings;
+  const { objective, clip, samplerCap, klCoefficient, entropyWeight } = settings;
   if (klCoefficient > 0 || entropyWeight > 0) return null;
   if (objective === "supervised") return { kind: "linear", weight };
-  if (origin !== "initial" || oldLogprobs === null || clip?.dual !== undefined) return null;
+  if (origin !== "initial" || oldLogprobs === null || clip?.dual !== undefined || samplerCap !== null) return null;
   return { kind: "ratio", oldLogprobs, advantage: advantage * weight, clip };
 }
 
@@ -82,13 +84,22 @@ interface TokenObjective {
 }
 
 function tokenObjective(
-  { response, origin, oldLogprobs, samplingLogprobs, advantage }: TrainingSequence,
-  { objective, clip, shaping, importanceCap }: TokenLossSettings,
+  sequence: TrainingSequence,
+  { objective, clip, samplerCap, shaping, importanceCap }: TokenLossSettings,
 ): (logprob: number, t: number) => TokenObjective {
+  const { response, origin, oldLogprobs, samplingLogprobs, advantage } = sequence;
   if (objective === "supervised") return (logprob) => ({ value: logprob, gradient: 1 });
   if (origin === "initial") {
     requireLength("old logprobs", oldLogprobs, response.length);
-    return (logprob, t) => ratioObjective(logprob, oldLogprobs![t]!, advantage, clip);
+    if (samplerCap === null) return (logprob, t) => ratioObjective(logprob, oldLogprobs![t]!, advantage, clip);
+    const { proximalLogprobs } = sequence;
+    if (proximalLogprobs !== null) requireLength("proximal logprobs", proximalLogprobs, response.length);
+    return (logprob, t) => {
+      const proximal = proximalLogprob(sequence, logprob, t);
+      const weight = importanceWeight(proximal, oldLogprobs![t]!, samplerCap);
+      const { value, gradient } = ratioObjective(logprob, proximal, advantage, clip);
+      return { value: weight * value, gradient: weight * gradient };
+    };
   }
   if (importanceCap !== null) requireLength("sampling logprobs", samplingLogprobs, response.length);
   return (logprob, t) => {
@@ -97,6 +108,14 @@ function tokenObjective(
       importanceCap === null ? advantage : advantage * importanceWeight(logprob, samplingLogprobs![t]!, importanceCap);
     return { value: scale * shaped.value, gradient: scale * shaped.gradient };
   };
+}
+
+/**
+ * log π of an initial response's token under the trainer before the first optimizer step of the update: what its ratio is
+ * to where the sampler is corrected for. A constant to the gradient, also where it is the current one.
+ */
+export function proximalLogprob({ proximalLogprobs }: TrainingSequence, logprob: number, t: number): number {
+  return proximalLogprobs === null ? logprob : proximalLogprobs[t]!;
 }
 
 function requireLength(name: string, values: Float32Array | null, length: number): void {

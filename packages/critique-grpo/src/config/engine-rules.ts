@@ -31,14 +31,23 @@ export function checkTokenizer({ engine, tokenizer }: RunConfig): ConfigProblem[
 function checkEmbedded({
   device = "auto",
   frozenWeights,
+  rolloutPrecision,
 }: Extract<RunConfig["engine"], { type: "embedded" }>): ConfigProblem[] {
-  if (device === "auto" || device === "cpu" || frozenWeights !== "stored") return [];
-  return [
-    {
+  if (device === "auto" || device === "cpu") return [];
+  const problems: ConfigProblem[] = [];
+  if (frozenWeights === "stored") {
+    problems.push({
       path: ["engine", "frozenWeights"],
       message: `is stored, but engine.device ${device} computes with float32 weights; leave out one of them`,
-    },
-  ];
+    });
+  }
+  if (rolloutPrecision === "int8") {
+    problems.push({
+      path: ["engine", "rolloutPrecision"],
+      message: `is int8, which runs on the CPU only, but engine.device is ${device}; leave out one of them`,
+    });
+  }
+  return problems;
 }
 
 function checkTinker(config: TinkerConfig): ConfigProblem[] {

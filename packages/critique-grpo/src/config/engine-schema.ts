@@ -50,6 +50,12 @@ export const engineSchema = z.discriminatedUnion("type", [
       .describe(
         "What computes: cpu, webgpu (a GPU through Vulkan, Direct3D 12 or Metal) or cuda; auto, the default, is the CPU. `critique-grpo doctor` tells what there is",
       ),
+    rolloutPrecision: z
+      .enum(["float32", "int8"])
+      .optional()
+      .describe(
+        "Arithmetic that rollouts are drawn with: float32 (default), or int8: faster on the CPU, from a slightly different policy than the trained one, which algorithm.samplerCorrection makes up for. Evaluation, sample, eval and serve are float32 in any case",
+      ),
     recompute: z
       .enum(["auto", "always", "never"])
       .optional()

@@ -101,6 +101,14 @@ function checkCompared({ algorithm, refinement, group }: RunConfig): ConfigProbl
       ),
     );
   }
+  if (algorithm.samplerCorrection !== null && group.initial === "none") {
+    problems.push(
+      problem(
+        ["algorithm", "samplerCorrection"],
+        "is set, but group.initial is none: it weighs the tokens of initial responses, of which none are trained on; set it to null",
+      ),
+    );
+  }
   const initial = group.initial === "none" ? 0 : algorithm.initialResponses;
   const members = initial + refinement.count + (group.expert ? 1 : 0);
   if (members < 2) {
@@ -120,6 +128,14 @@ function checkSupervised({ algorithm, refinement, group }: RunConfig): ConfigPro
   if (algorithm.clip !== null) {
     problems.push(
       problem(["algorithm", "clip"], "is set, but algorithm.objective supervised has no ratio to clip; set it to null"),
+    );
+  }
+  if (algorithm.samplerCorrection !== null) {
+    problems.push(
+      problem(
+        ["algorithm", "samplerCorrection"],
+        "is set, but algorithm.objective supervised has no importance weights to correct; set it to null",
+      ),
     );
   }
   if (group.initial === "all") {

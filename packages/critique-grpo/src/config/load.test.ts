@@ -212,11 +212,22 @@ describe("rules between keys", () => {
       "preset: critique-grpo-refinements-only\nalgorithm: { offPolicy: { maxGradientShare: 0.1 } }\n",
       "the share of off-policy tokens is always 1",
     ],
+    ["preset: raft\nalgorithm: { samplerCorrection: {} }\n", "supervised has no importance weights to correct"],
+    [
+      "preset: critique-grpo-refinements-only\nalgorithm: { samplerCorrection: {} }\n",
+      "algorithm.samplerCorrection: is set, but group.initial is none",
+    ],
     ["evaluation: { every: 5 }\n", "evaluation.files names no held-out questions"],
     ["optimizer: { warmupSteps: 6 }\n", "is 6, but the run has only 6 optimizer steps"],
     ["evaluation: { samples: 4, temperature: 0 }\n", "all samples are the same"],
   ])("%j", (addition, message) => {
     expect(problem(GOOD + addition)).toContain(message);
+  });
+
+  it("refuses int8 rollouts on a device", () => {
+    expect(problem(GOOD, ["engine.rolloutPrecision=int8", "engine.device=webgpu"])).toContain(
+      "engine.rolloutPrecision: is int8, which runs on the CPU only, but engine.device is webgpu",
+    );
   });
 
   it("needs room for a prompt in the context", () => {

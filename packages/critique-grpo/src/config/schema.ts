@@ -212,6 +212,15 @@ export const algorithmSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("PPO clipping of on-policy tokens; null = plain ratio"),
+  samplerCorrection: z
+    .strictObject({
+      cap: z.number().gt(0).default(2).describe("Largest weight of a token"),
+    })
+    .nullable()
+    .default(null)
+    .describe(
+      "Truncated importance sampling, where sampler and trainer compute different probabilities (engine.rolloutPrecision int8, another sampler on a server): each token of an initial response counts min(π of the trainer / π of the sampler, cap), and the ratio is to the trainer's π before the step. null = off: the ratio is to the sampler's π",
+    ),
   shaping: shapingSchema
     .default({ type: "ratio", gamma: 0.1 })
     .describe("f(p) of the tokens of refinements and reference solutions"),

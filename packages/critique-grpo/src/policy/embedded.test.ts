@@ -195,3 +195,55 @@ describe("the embedded policy", () => {
     });
   });
 });
+
+describe.each(kinds)("int8 rollouts with %s", (_, engine) => {
+  const int8 = { ...engine, rolloutPrecision: "int8" } as const;
+  const corrected = { algorithm: { initialResponses: 3, samplerCorrection: {} } };
+
+  it("are drawn from another policy than the trained one, near it, and the correction knows how far", async () => {
+    const runDirectory = fresh();
+    await withPolicy((policy) => train(options(policy, corrected, { runDirectory })), int8);
+    for (const record of (await readMetrics(runDirectory)) as Record<string, number>[]) {
+      expect(record["sampling/logp_difference"]).toBeGreaterThan(1e-5);
+      expect(record["sampling/logp_difference_max"]).toBeLessThan(0.2);
+      expect(record["sampling/importance_weight"]).toBeCloseTo(1, 1);
+      expect(record["sampling/importance_weight"]).not.toBe(1);
+      expect(record["sampling/kl"]).toBeGreaterThan(0);
+      expect(record["sampling/kl"]).toBeLessThan(0.01);
+      expect(record["sampling/importance_capped"]).toBe(0);
+      expect(record.grad_norm).toBeGreaterThan(0);
+    }
+  });
+
+  it("continue an interrupted run to bit-identical weights", async () => {
+    const overrides = { ...corrected, steps: 4, checkpoint: { every: 1 } };
+    const whole = fresh();
+    await withPolicy((policy) => train(options(policy, overrides, { runDirectory: whole })), int8);
+    const broken = fresh();
+    const abort = new AbortController();
+    const sink = (event: RunEvent) => {
+      if (event.type === "phase" && event.phase === "refine" && event.step === 2) abort.abort();
+    };
+    const stop = { runDirectory: broken, sinks: [sink], signal: abort.signal };
+    await withPolicy((policy) => train(options(policy, overrides, stop)), int8);
+    await withPolicy((policy) => train(options(policy, overrides, { runDirectory: broken, resume: true })), int8);
+    expect(weights(broken).equals(weights(whole))).toBe(true);
+  });
+
+  it("are asked for: whatever else is sampled is in float32", async () => {
+    const request = {
+      ...{ prompt: copyCodec.encode("a"), count: 4, maxTokens: 8, temperature: 1, topK: 0, topP: 1, seed: 5 },
+      stopTokens: [],
+    };
+    const logprobs = async (policy: Policy, more: { rollout?: boolean }) => {
+      const drawn = new Map<number, Float32Array>();
+      for await (const sequence of policy.sample([request], more)) drawn.set(sequence.sampleIndex, sequence.logprobs);
+      return [...drawn].sort(([a], [b]) => a - b);
+    };
+    const exact = await withPolicy((policy) => logprobs(policy, { rollout: true }), engine);
+    await withPolicy(async (policy) => {
+      expect(await logprobs(policy, { rollout: true })).not.toEqual(exact);
+      expect(await logprobs(policy, {})).toEqual(exact);
+    }, int8);
+  });
+});

@@ -10,6 +10,7 @@ import type {
   Policy,
   PolicyInfo,
   SampledSequence,
+  SampleOptions,
   SampleRequest,
   TokenLogprobs,
   TokenLoss,
@@ -23,22 +24,29 @@ interface PassOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface EmbeddedPolicyOptions {
+  /** Of one forward/backward pass; default: the engine's. */
+  readonly microBatchTokens?: number | undefined;
+  /** What rollouts are drawn with; default float32. */
+  readonly rolloutPrecision?: EmbeddedEngineConfig["rolloutPrecision"];
+}
+
 const VERSION_FILE = "policy.json";
 
 export class EmbeddedPolicy implements Policy {
   readonly info: PolicyInfo;
   readonly #model: LanguageModel;
-  readonly #microBatchTokens: number | undefined;
+  readonly #options: EmbeddedPolicyOptions;
   #reference: FrozenModel | null = null;
   /** Optimizer steps that changed the weights. */
   #version = 0;
   /** The weights are no longer those the policy was opened with. */
   #changed = false;
 
-  constructor(model: LanguageModel, name: string, microBatchTokens?: number) {
+  constructor(model: LanguageModel, name: string, options: EmbeddedPolicyOptions = {}) {
     const { device, contextLength, parameterCount, vocabularySize, eosTokenIds } = model.info;
     this.#model = model;
-    this.#microBatchTokens = microBatchTokens;
+    this.#options = options;
     this.info = {
       engine: "embedded",
       model: name,
@@ -63,9 +71,11 @@ export class EmbeddedPolicy implements Policy {
 
   async *sample(
     requests: readonly SampleRequest[],
-    options: { signal?: AbortSignal } = {},
+    { signal, rollout = false }: SampleOptions = {},
   ): AsyncIterable<SampledSequence> {
     const policyVersion = this.#version;
+    const { rolloutPrecision = "float32" } = this.#options;
+    const options = { ...(signal && { signal }), precision: rollout ? rolloutPrecision : "float32" } as const;
     for await (const sequence of this.#model.sample(requests, options)) yield { ...sequence, policyVersion };
   }
 
@@ -131,7 +141,8 @@ export class EmbeddedPolicy implements Policy {
   }
 
   #passOptions(options: PassOptions) {
-    return this.#microBatchTokens === undefined ? options : { ...options, microBatchTokens: this.#microBatchTokens };
+    const { microBatchTokens } = this.#options;
+    return microBatchTokens === undefined ? options : { ...options, microBatchTokens };
   }
 }
 

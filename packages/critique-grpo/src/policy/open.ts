@@ -16,8 +16,7 @@ export interface OpenPolicyOptions {
 export async function openPolicy(engine: RunConfig["engine"], options: OpenPolicyOptions = {}): Promise<Policy> {
   switch (engine.type) {
     case "embedded": {
-      const { threads, contextLength, model, microBatchTokens, lora, device, recompute, memoryGiB, frozenWeights } =
-        engine;
+      const { threads, contextLength, model, lora, device, recompute, memoryGiB, frozenWeights } = engine;
       const loaded = await loadModel(modelSource(model), {
         ...(device === undefined ? {} : { device }),
         ...(threads === undefined ? {} : { threads }),
@@ -28,7 +27,7 @@ export async function openPolicy(engine: RunConfig["engine"], options: OpenPolic
         ...(memoryGiB === undefined ? {} : { memoryBytes: memoryGiB * 2 ** 30 }),
       });
       const name = typeof model === "string" ? model : model.config;
-      const policy = new EmbeddedPolicy(loaded, name, microBatchTokens);
+      const policy = new EmbeddedPolicy(loaded, name, engine);
       if (options.reference === true) await policy.freezeReference();
       return policy;
     }

@@ -26,6 +26,15 @@ export interface SampleRequest extends SamplingParameters {
   readonly seed: number;
 }
 
+export interface SampleOptions {
+  readonly signal?: AbortSignal;
+  /**
+   * The sequences are rollouts, not a measurement: an engine may draw them from an approximation of the policy
+   * (engine.rolloutPrecision), and then reports its logprobs. Default false.
+   */
+  readonly rollout?: boolean;
+}
+
 export interface SampledSequence {
   readonly requestIndex: number;
   readonly sampleIndex: number;
@@ -133,7 +142,7 @@ export interface Policy {
   readonly info: PolicyInfo;
 
   /** Yields sequences as they finish, in any order. */
-  sample(requests: readonly SampleRequest[], options?: { signal?: AbortSignal }): AsyncIterable<SampledSequence>;
+  sample(requests: readonly SampleRequest[], options?: SampleOptions): AsyncIterable<SampledSequence>;
 
   /** log π_θ of given responses, in the order given. `temperature`: what the logits are divided by. */
   logprobs<S extends TokenSequence>(

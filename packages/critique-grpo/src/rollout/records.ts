@@ -128,6 +128,11 @@ export interface TrainingSequence {
   readonly response: readonly number[];
   /** log π_old of an initial response, else null: the method has no old-policy denominator there. */
   readonly oldLogprobs: Float32Array | null;
+  /**
+   * Where the sampler is corrected for (algorithm.samplerCorrection), of an initial response: log π of the trainer before the
+   * first optimizer step of the update. Null where the sequence's own forward pass tells it: in the first mini-batch.
+   */
+  readonly proximalLogprobs: Float32Array | null;
   /** log μ of a refinement's tokens after its own prompt, else null: for the importance weight. */
   readonly samplingLogprobs: Float32Array | null;
   /** log π_ref, where a KL term is on. */

@@ -80,7 +80,7 @@ async function sampleAll(requests: readonly ResponseRequest[], context: RolloutC
       stopTokens: codec.stopTokens,
     }),
   );
-  for await (const sequence of policy.sample(sampleRequests, signal ? { signal } : {})) {
+  for await (const sequence of policy.sample(sampleRequests, { ...(signal && { signal }), rollout: true })) {
     sequences[sequence.requestIndex]!.push(sequence);
   }
   for (const [i, list] of sequences.entries()) {

@@ -45,7 +45,7 @@ export interface PreparedFailures {
  */
 export async function prepareFailures(argument: string, wishes: FailureWishes): Promise<PreparedFailures> {
   const { file, isRun, overrides } = loadTarget(argument, wishes);
-  const config = withWishes(loadRunConfig({ file, overrides }).config, wishes);
+  const config = inFloat32(withWishes(loadRunConfig({ file, overrides }).config, wishes));
   const rewards = await resolveRewards(config.reward, (path) => loadUserModule(path));
   const critics: NamedCritic[] = [];
   for (const name of wishes.critics ?? defaultCritics(config)) critics.push(await namedCritic(name, config));
@@ -85,6 +85,12 @@ export async function prepareFailures(argument: string, wishes: FailureWishes): 
     target: { kind: isRun ? "run" : "model", name: argument, ...fingerprint(config.engine) },
     parent: isRun ? join(argument, "failures") : "failures",
   };
+}
+
+/** A measurement is of the policy itself, not of what its rollouts are drawn with. */
+function inFloat32(config: RunConfig): RunConfig {
+  const { engine } = config;
+  return engine.type === "embedded" ? { ...config, engine: { ...engine, rolloutPrecision: "float32" } } : config;
 }
 
 function defaultCritics({ critique }: RunConfig): string[] {

@@ -58,6 +58,9 @@ describe("step metrics", () => {
     expect(await emittedKeys({ algorithm: { initialResponses: 3, offPolicy } })).toEqual(
       keys(...refined, "With guards"),
     );
+    expect(await emittedKeys({ algorithm: { initialResponses: 3, samplerCorrection: {} } })).toEqual(
+      keys(...refined, "With a correction of the sampler"),
+    );
     const expert = { ...withoutRefinements, group: { expert: true } };
     expect(await emittedKeys(expert)).toEqual(keys("Always", "With expert solutions"));
     const criticised = {

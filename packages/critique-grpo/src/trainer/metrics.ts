@@ -35,6 +35,7 @@ export function stepMetrics(outcome: StepOutcome): StepMetrics {
     ...lengthMetrics(groups),
     ...updateMetrics(update),
     ...(config.algorithm.klCoefficient > 0 ? { kl: update.kl.value } : {}),
+    ...(config.algorithm.samplerCorrection === null ? {} : samplerMetrics(update)),
     ...(usesCritiques(config) ? critiqueMetrics(groups) : {}),
     ...(hasLanguageModelCritic(config) ? languageModelMetrics(groups) : {}),
     ...(config.critique.type === "teacher" ? teacherMetrics(groups) : {}),
@@ -103,6 +104,15 @@ function updateMetrics(update: UpdateStatistics): StepMetrics {
     "clip_ratio/high_mean": update.clippedHigh.value,
     "sampling/logp_difference": update.logprobDifference.value,
     "sampling/logp_difference_max": update.maxLogprobDifference,
+  };
+}
+
+function samplerMetrics({ sampler }: UpdateStatistics): StepMetrics {
+  return {
+    "sampling/importance_weight": sampler.weight.value,
+    "sampling/importance_capped": sampler.capped.value,
+    "sampling/importance_ratio_max": sampler.maxRatio,
+    "sampling/kl": sampler.kl.value,
   };
 }
 

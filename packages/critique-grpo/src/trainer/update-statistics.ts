@@ -3,7 +3,7 @@ import { ratioObjective } from "../algorithm/clipping.js";
 import { importanceWeight } from "../algorithm/guards.js";
 import { klEstimate } from "../algorithm/kl.js";
 import { shapeProbability } from "../algorithm/shaping.js";
-import { sequenceLoss, type TokenLossSettings } from "../algorithm/token-loss.js";
+import { proximalLogprob, sequenceLoss, type TokenLossSettings } from "../algorithm/token-loss.js";
 import type { ForwardBackwardResult, OptimizerStepResult, TokenLogprobs } from "../policy/policy.js";
 import type { SequenceOrigin, TrainingSequence } from "../rollout/records.js";
 
@@ -49,6 +49,26 @@ class OriginStatistics {
   }
 }
 
+/** Trainer against sampler, over on-policy tokens. */
+class SamplerStatistics {
+  /** min(π / μ, cap). */
+  readonly weight = new Mean();
+  /** 1 where π / μ is above the cap. */
+  readonly capped = new Mean();
+  /** Estimates of KL(μ ‖ π): the tokens were drawn from μ. */
+  readonly kl = new Mean();
+  /** Largest π / μ; NaN without tokens. */
+  maxRatio = Number.NaN;
+
+  add(proximal: number, sampling: number, cap: number): void {
+    const ratio = Math.exp(proximal - sampling);
+    this.weight.add(importanceWeight(proximal, sampling, cap));
+    this.capped.add(ratio > cap ? 1 : 0);
+    this.kl.add(klEstimate(sampling, proximal).value);
+    this.maxRatio = Number.isNaN(this.maxRatio) ? ratio : Math.max(this.maxRatio, ratio);
+  }
+}
+
 /** What the guards did to a mini-batch. */
 export interface GuardOutcome {
   /** Weight of off-policy sequences by annealing. */
@@ -76,7 +96,7 @@ export class UpdateStatistics {
   readonly kl = new Mean();
   readonly clippedLow = new Mean();
   readonly clippedHigh = new Mean();
-  /** |log π_θ − log π_old| of on-policy tokens in the first mini-batch: 0 but for rounding. */
+  /** |log π_θ − log π_old| of on-policy tokens in the first mini-batch: 0 but for rounding, unless rollouts are int8. */
   readonly logprobDifference = new Mean();
   maxLogprobDifference = Number.NaN;
   readonly byOrigin: Readonly<Record<SequenceOrigin, OriginStatistics>> = {
@@ -85,6 +105,8 @@ export class UpdateStatistics {
     expert: new OriginStatistics(),
     critique: new OriginStatistics(),
   };
+  /** Of the correction for a sampler that is not the trainer. */
+  readonly sampler = new SamplerStatistics();
   readonly annealing = new Mean();
   readonly shareScale = new Mean();
   readonly importance = new Mean();
@@ -100,7 +122,7 @@ export class UpdateStatistics {
   empty = 0;
   /** Response tokens, that is those that carry loss. */
   trainedTokens = 0;
-  /** Prompt and response tokens of every forward and backward pass, the reference's and the share's measurement included. */
+  /** Prompt and response tokens of every forward and backward pass, those that only measure included. */
   passedTokens = 0;
   /** Tokens that the engine computed in the forward and backward passes of the loss, without and with padding. */
   readonly #computed = { tokens: 0, padded: 0 };
@@ -108,6 +130,11 @@ export class UpdateStatistics {
   addEmpty(miniBatches: number): void {
     this.empty += miniBatches;
     this.optimizerSteps += miniBatches;
+  }
+
+  /** A forward pass beside those of the mini-batches. */
+  addForwardPass(sequences: readonly TrainingSequence[]): void {
+    for (const { prompt, response } of sequences) this.passedTokens += prompt.length + response.length;
   }
 
   add({ result, step, settings, guards, learningRate, isFirst }: MiniBatchOutcome): void {
@@ -161,7 +188,10 @@ export class UpdateStatistics {
     for (let t = 0; t < current.logprobs.length; t++) {
       const logprob = current.logprobs[t]!;
       const old = sequence.oldLogprobs![t]!;
-      const { clipped } = ratioObjective(logprob, old, sequence.advantage, settings.clip);
+      const { samplerCap } = settings;
+      const ratioTo = samplerCap === null ? old : proximalLogprob(sequence, logprob, t);
+      if (samplerCap !== null) this.sampler.add(ratioTo, old, samplerCap);
+      const { clipped } = ratioObjective(logprob, ratioTo, sequence.advantage, settings.clip);
       this.clippedLow.add(clipped === "low" ? 1 : 0);
       this.clippedHigh.add(clipped === "high" || clipped === "dual" ? 1 : 0);
       if (!isFirst) continue;

@@ -164,3 +164,96 @@ describe("splitEvenly", () => {
     );
   });
 });
+
+describe("a correction of the sampler", () => {
+  const correction = (cap: number | null, overrides: Partial<RunConfigInput> = {}) =>
+    parse({
+      miniBatches: 2,
+      algorithm: {
+        initialResponses: 3,
+        clip: { low: 0.2, high: 0.2 },
+        samplerCorrection: cap === null ? null : { cap },
+        entropyCoefficient: 0,
+      },
+      optimizer: { learningRate: 0.5, maxGradNorm: 0, weightDecay: 0 },
+      ...overrides,
+    });
+
+  /** Whatever they are rewarded for: every token has a gradient. */
+  const compared = async (config: RunConfig): Promise<readonly TrainingGroup[]> =>
+    (await rollout(config)).map((group) => ({
+      ...group,
+      members: group.members.map((member, i) => ({ ...member, advantage: i === 0 ? 1 : -0.5 })),
+    }));
+
+  /** As if a sampler had drawn them that gives every token `factor` times the trainer's probability. */
+  const drawnBy = (groups: readonly TrainingGroup[], factor: number): readonly TrainingGroup[] =>
+    groups.map((group) => ({
+      ...group,
+      members: group.members.map((member) => {
+        const { response } = member;
+        if (response.kind !== "initial") return member;
+        const logprobs = response.logprobs.map((logprob) => logprob + Math.log(factor));
+        return { ...member, response: { ...response, logprobs } };
+      }),
+    }));
+
+  it("changes no bit where sampler and trainer agree, in later mini-batches neither", async () => {
+    const groups = await compared(correction(null));
+    const plain = await update(correction(null), groups);
+    const corrected = await update(correction(2), groups);
+    expect(corrected.policy.logits).toEqual(plain.policy.logits);
+    expect(corrected.statistics.sampler.weight.value).toBe(1);
+    expect(corrected.statistics.sampler.kl.value).toBe(0);
+  });
+
+  it("weighs the first step by π/μ, up to the cap, and leaves refinements alone", async () => {
+    const one = { miniBatches: 1 };
+    const groups = await compared(correction(null, one));
+    const plain = (await update(correction(null, one), groups)).statistics;
+    expect(plain.byOrigin.initial.gradient.sum).toBeGreaterThan(0);
+    for (const [factor, weight, capped] of [
+      [0.8, 1.25, 0],
+      [2, 0.5, 0],
+      [0.1, 2, 1],
+    ] as const) {
+      const { sampler, byOrigin } = (await update(correction(2, one), drawnBy(groups, factor))).statistics;
+      expect(byOrigin.initial.gradient.sum).toBeCloseTo(weight * plain.byOrigin.initial.gradient.sum, 5);
+      expect(byOrigin.refinement.gradient.sum).toBe(plain.byOrigin.refinement.gradient.sum);
+      expect(sampler.weight.value).toBeCloseTo(weight, 5);
+      expect(sampler.capped.value).toBe(capped);
+      expect(sampler.maxRatio).toBeCloseTo(1 / factor, 4);
+      expect(sampler.kl.value).toBeCloseTo(1 / factor + Math.log(factor) - 1, 4);
+    }
+  });
+
+  it("takes ratios of later mini-batches to the trainer before the step: a far sampler clips nothing", async () => {
+    const slow = { optimizer: { learningRate: 1e-3, maxGradNorm: 0, weightDecay: 0 } };
+    const groups = await compared(correction(null, slow));
+    const clipped = ({ clippedLow, clippedHigh }: { clippedLow: { sum: number }; clippedHigh: { sum: number } }) =>
+      clippedLow.sum + clippedHigh.sum;
+    const toSampler = (await update(correction(null, slow), drawnBy(groups, 0.5))).statistics;
+    expect(clipped(toSampler)).toBeGreaterThan(0);
+    const { statistics } = await update(correction(2, slow), drawnBy(groups, 0.5));
+    expect(clipped(statistics)).toBe(0);
+    expect(statistics.sampler.weight.value).toBeCloseTo(2, 5);
+    // One forward pass over the initial responses of the second half.
+    const second = groups
+      .slice(groups.length / 2)
+      .flatMap(({ prompt, members }) =>
+        members.flatMap(({ response }) => (response.kind === "initial" ? prompt.length + response.tokens.length : [])),
+      );
+    expect(statistics.passedTokens - toSampler.passedTokens).toBe(second.reduce((sum, tokens) => sum + tokens, 0));
+  });
+
+  it("does not see micro-batches nor the order of the questions in a mini-batch", async () => {
+    const config = correction(1.5, { miniBatches: 1 });
+    const groups = drawnBy(await compared(config), 0.7);
+    const { policy: whole } = await update(config, groups);
+    for (const microBatch of [1, 3]) {
+      expect((await update(config, groups, copyPolicy({ microBatch }))).policy.logits).toEqual(whole.logits);
+    }
+    const backwards = await update(config, [...groups].reverse());
+    for (const [i, logit] of whole.logits.entries()) expect(backwards.policy.logits[i]).toBeCloseTo(logit, 6);
+  });
+});

@@ -36,8 +36,10 @@ export async function updatePolicy(
     position: context.optimizerSteps + index,
   }));
   // Where nothing was right enough to be learned there is no step: AdamW would move the weights by its momentum alone.
-  const filled = miniBatches.filter(({ sequences }) => sequences.length > 0);
-  statistics.addEmpty(miniBatches.length - filled.length);
+  const nonEmpty = miniBatches.filter(({ sequences }) => sequences.length > 0);
+  statistics.addEmpty(miniBatches.length - nonEmpty.length);
+  const filled =
+    config.algorithm.samplerCorrection === null ? nonEmpty : await withProximal(nonEmpty, statistics, context);
   for (const [index, miniBatch] of filled.entries()) {
     const referenced = await withReference(miniBatch.sequences, context);
     const settings = tokenLossSettings(referenced, config);
@@ -94,12 +96,46 @@ export function trainingSequences(
     prompt: response.kind === "critique" ? response.prompt : group.prompt,
     response: response.tokens,
     oldLogprobs: response.kind === "initial" ? response.logprobs : null,
+    proximalLogprobs: null,
     samplingLogprobs: response.kind === "refinement" ? response.logprobs : null,
     referenceLogprobs: null,
     advantage,
     origin: response.kind,
     weight: weights[i]!,
   }));
+}
+
+interface MiniBatch {
+  readonly sequences: TrainingSequence[];
+  /** In the schedule. */
+  readonly position: number;
+}
+
+/**
+ * Initial responses of later mini-batches with the trainer's log π before the first step moves the weights: one more
+ * forward pass. The first mini-batch has it from its own.
+ */
+async function withProximal(
+  [first, ...later]: readonly MiniBatch[],
+  statistics: UpdateStatistics,
+  { config, policy, stopwatch }: UpdateContext,
+): Promise<MiniBatch[]> {
+  if (first === undefined) return [];
+  const sequences = later.flatMap((miniBatch) => miniBatch.sequences).filter(({ origin }) => origin === "initial");
+  if (sequences.length === 0) return [first, ...later];
+  const current = await stopwatch.time("update", () =>
+    policy.logprobs(sequences, { temperature: config.sampling.temperature }),
+  );
+  statistics.addForwardPass(sequences);
+  const proximal = new Map(sequences.map((sequence, i) => [sequence, current[i]!.logprobs]));
+  const measured = later.map((miniBatch) => ({
+    ...miniBatch,
+    sequences: miniBatch.sequences.map((sequence) => ({
+      ...sequence,
+      proximalLogprobs: proximal.get(sequence) ?? null,
+    })),
+  }));
+  return [first, ...measured];
 }
 
 async function withReference(sequences: TrainingSequence[], context: UpdateContext): Promise<TrainingSequence[]> {
@@ -151,9 +187,11 @@ function scaleOffPolicy(sequences: readonly TrainingSequence[], factor: number):
 }
 
 function tokenLossSettings(sequences: readonly TrainingSequence[], config: UpdateConfig): TokenLossSettings {
-  const { objective, clip, shaping, offPolicy, klCoefficient, entropyCoefficient } = config.algorithm;
+  const { objective, clip, samplerCorrection, shaping, offPolicy, klCoefficient, entropyCoefficient } =
+    config.algorithm;
   const { importanceCap } = offPolicy;
   const tokens = sequences.reduce((sum, sequence) => sum + sequence.response.length, 0);
   const entropyWeight = tokens === 0 ? 0 : entropyCoefficient / tokens;
-  return { objective, clip, shaping, importanceCap, klCoefficient, entropyWeight };
+  const samplerCap = samplerCorrection?.cap ?? null;
+  return { objective, clip, samplerCap, shaping, importanceCap, klCoefficient, entropyWeight };
 }

@@ -46,7 +46,7 @@ export class PolicyWriter implements CritiqueWriter {
     const prepared = prompts.map((prompt) => this.#prepare(prompt, policy, codec));
     const requests = prepared.flatMap((entry) => ("request" in entry ? [entry.request] : []));
     const drafts = new Map<object, Draft>();
-    for await (const { requestIndex, tokens, stopReason } of policy.sample(requests, options)) {
+    for await (const { requestIndex, tokens, stopReason } of policy.sample(requests, { ...options, rollout: true })) {
       const request = requests[requestIndex]!;
       const record = {
         stopReason,
