@@ -1,6 +1,6 @@
 import { isAbsolute, join, resolve } from "node:path";
-import { CallQueue } from "./call-queue.js";
 import { assertAvailable, DeviceLanguageModel } from "./device/index.js";
+import { FrozenCopy } from "./frozen-copy.js";
 import type { ExecutionProvider } from "./runtime/index.js";
 import { loadTrainingState, saveTrainingState, Trainer } from "./training/index.js";
 import { validateAdamWOptions, validateForwardBackwardOptions, validateSequences } from "./training/validate.js";
@@ -305,30 +305,4 @@ class EmbeddedLanguageModel implements LanguageModel {
 /** Names the graphs and arrays that an adapter needs: adapters with equal names can take each other's place. */
 function shapeOf(adapter: LoraAdapter | undefined): string {
   return adapter ? JSON.stringify(adapter.config) : "weights";
-}
-
-class FrozenCopy implements FrozenModel {
-  private readonly queue = new CallQueue();
-  private closed = false;
-
-  constructor(
-    private readonly trainer: Trainer,
-    private readonly info: ModelInfo,
-  ) {}
-
-  async logprobs<S extends TokenSequence>(
-    sequences: readonly S[],
-    options: ForwardBackwardOptions = {},
-  ): Promise<readonly TokenLogprobs[]> {
-    if (this.closed) throw new Error("The frozen model is closed.");
-    validateForwardBackwardOptions(options);
-    validateSequences(sequences, this.info);
-    return this.queue.run(() => this.trainer.logprobs(sequences, options));
-  }
-
-  async close(): Promise<void> {
-    if (this.closed) return;
-    this.closed = true;
-    await this.queue.run(async () => this.trainer.close());
-  }
 }

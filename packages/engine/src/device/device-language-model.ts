@@ -1,4 +1,5 @@
 import { CallQueue } from "../call-queue.js";
+import { FrozenCopy } from "../frozen-copy.js";
 import type { DeviceProvider } from "../runtime/index.js";
 import { createAdamWState, loadTrainingState, saveTrainingState } from "../training/index.js";
 import { validateAdamWOptions, validateForwardBackwardOptions, validateSequences } from "../training/validate.js";
@@ -119,7 +120,15 @@ export class DeviceLanguageModel implements LanguageModel {
   }
 
   async freeze(): Promise<FrozenModel> {
-    return this.enqueue(async () => new FrozenDeviceModel(await this.device.copy(), this.info));
+    return this.enqueue(async () => {
+      const copy = await this.device.copy();
+      const evaluator = {
+        logprobs: (sequences: readonly TokenSequence[], options: ForwardBackwardOptions) =>
+          copy.trainer.logprobs(sequences, options),
+        close: () => copy.close(),
+      };
+      return new FrozenCopy(evaluator, this.info);
+    });
   }
 
   parameters(): never {
@@ -141,32 +150,5 @@ export class DeviceLanguageModel implements LanguageModel {
   private check(sequences: readonly TokenSequence[], options: ForwardBackwardOptions): void {
     validateForwardBackwardOptions(options);
     validateSequences(sequences, this.info);
-  }
-}
-
-/** A copy on a device of its own that can only be evaluated. */
-class FrozenDeviceModel implements FrozenModel {
-  private readonly queue = new CallQueue();
-  private closed = false;
-
-  constructor(
-    private readonly device: DeviceModel,
-    private readonly info: ModelInfo,
-  ) {}
-
-  async logprobs<S extends TokenSequence>(
-    sequences: readonly S[],
-    options: ForwardBackwardOptions = {},
-  ): Promise<readonly TokenLogprobs[]> {
-    if (this.closed) throw new Error("The frozen model is closed.");
-    validateForwardBackwardOptions(options);
-    validateSequences(sequences, this.info);
-    return this.queue.run(() => this.device.trainer.logprobs(sequences, options));
-  }
-
-  async close(): Promise<void> {
-    if (this.closed) return;
-    this.closed = true;
-    await this.queue.run(() => this.device.close());
   }
 }
