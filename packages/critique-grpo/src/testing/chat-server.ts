@@ -65,9 +65,9 @@ export class ChatServer {
   }
 
   async #handle(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of incoming) chunks.push(chunk as Buffer);
-    const body = JSON.parse(Buffer.concat(chunks).toString()) as ChatRequest["body"];
+    const sent = await readAll(incoming);
+    if (sent === null) return;
+    const body = JSON.parse(sent) as ChatRequest["body"];
     const [message] = body.messages as [{ content: string }];
     const { url = "", headers } = incoming;
     const request = { path: url, headers, body, prompt: message.content, number: this.requests.length };
@@ -79,6 +79,17 @@ export class ChatServer {
       this.#underWay--;
     }
   }
+}
+
+/** Null from a client that left: on a busy machine one may give up before its request is through. */
+async function readAll(incoming: IncomingMessage): Promise<string | null> {
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of incoming) chunks.push(chunk as Buffer);
+  } catch {
+    return null;
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 function send(reply: ChatReply, response: ServerResponse): void {
