@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { loadModel } from "./language-model.js";
-import type { LanguageModel, LoadOptions, TokenSequence } from "./types.js";
+import type { LanguageModel, LoadOptions, TokenLoss, TokenSequence } from "./types.js";
 import { loadCheckpoint } from "./weights/index.js";
 
 /** Small models run with weights as feeds of generation; those of 2 million parameters have them as constants. */
@@ -47,13 +47,15 @@ const sequences: TokenSequence[] = Array.from({ length: 5 }, (_, i) => ({
 }));
 const adamW = { learningRate: 1e-2, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.01, maxGradNorm: 1 };
 
+const loss: TokenLoss<TokenSequence> = (_, { logprobs }) => ({
+  loss: -logprobs.reduce((sum, l) => sum + l, 0),
+  logprobGradient: new Float32Array(logprobs.length).fill(-1),
+});
+
 /** Two steps of training, then log-probabilities and samples: everything that the weights have a part in. */
 async function outcome(model: LanguageModel) {
   for (let step = 0; step < 2; step++) {
-    await model.forwardBackward(sequences, (_, { logprobs }) => ({
-      loss: -logprobs.reduce((sum, l) => sum + l, 0),
-      logprobGradient: new Float32Array(logprobs.length).fill(-1),
-    }));
+    await model.forwardBackward(sequences, loss);
     await model.optimizerStep(adamW);
   }
   const adapters = [...model.parameters()].filter(([name]) => name.includes("lora_"));
@@ -99,6 +101,24 @@ describe.each(["bfloat16", "float16"] as const)("a %s checkpoint that is kept as
   });
 });
 
+test("a frozen model is sampled and scored, and trained by adapters that are opened beside it alone", async () => {
+  const path = await checkpoint("frozen", { ...sizes.feeds, tie_word_embeddings: true }, "bfloat16");
+  const frozen = await load({ directory: path }, { frozen: true, frozenWeights: "stored" });
+  const plain = await load({ directory: path });
+  expect(await frozen.logprobs(sequences)).toEqual(await plain.logprobs(sequences));
+  for (const { gradient } of frozen.parameters().values()) expect(gradient.length).toBe(0);
+  await expect(frozen.forwardBackward(sequences, loss)).rejects.toThrow("The weights are frozen: open an adapter");
+  await expect(frozen.optimizerStep(adamW)).rejects.toThrow("frozen");
+  const beside = await frozen.openAdapter(lora);
+  open.push(beside);
+  const alone = await load({ directory: path }, { lora });
+  for (const model of [beside, alone]) {
+    await model.forwardBackward(sequences, loss);
+    await model.optimizerStep(adamW);
+  }
+  expect(await beside.logprobs(sequences)).toEqual(await alone.logprobs(sequences));
+});
+
 test("float32 tensors stay float32", async () => {
   const path = await checkpoint("float32", { ...sizes.feeds, tie_word_embeddings: true }, "float32");
   const { parameters } = await loadCheckpoint(path, { gradients: false, keepHalves: true });
@@ -108,10 +128,13 @@ test("float32 tensors stay float32", async () => {
 test("weights that are trained, or that no file holds, are refused", async () => {
   const path = await checkpoint("refused", { ...sizes.feeds, tie_word_embeddings: true }, "bfloat16");
   const frozenWeights = "stored";
-  await expect(load({ directory: path }, { frozenWeights })).rejects.toThrow(/all weights are trained.*set lora/);
+  await expect(load({ directory: path }, { frozenWeights })).rejects.toThrow(
+    /all weights are trained.*set lora or frozen/,
+  );
   await expect(load({ config: { ...shape, ...sizes.feeds }, seed: 1 }, { lora, frozenWeights })).rejects.toThrow(
     /a fresh model comes from no file/,
   );
+  await expect(load({ directory: path }, { frozen: true, device: "webgpu" })).rejects.toThrow(/`frozen`.*CPU only/);
   await expect(load({ directory: path }, { lora, frozenWeights, device: "webgpu" })).rejects.toThrow(
     /the device "webgpu" computes with float32 weights/,
   );

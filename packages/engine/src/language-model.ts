@@ -56,6 +56,8 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
       throw new Error(
         `frozenWeights is "stored", but the device "${device}" computes with float32 weights; leave it out.`,
       );
+    if (options.frozen)
+      throw new Error(`Models that are loaded as \`frozen\` are on the CPU only, not on the device "${device}".`);
     await assertAvailable(device);
   }
   const model = await open(source, lora, options, device);
@@ -85,20 +87,20 @@ function modelInfo({ config, parameters, eosTokenIds, adapter }: LoadedModel, co
 async function open(
   source: ModelSource,
   lora: LoraConfig | undefined,
-  { lora: loraOptions, frozenWeights = "float32" }: LoadOptions,
+  { lora: loraOptions, frozen = lora !== undefined, frozenWeights = "float32" }: LoadOptions,
   device: ExecutionProvider,
 ): Promise<OpenedModel> {
   const keepHalves = frozenWeights === "stored";
   if ("directory" in source && (await isAdapterDirectory(source.directory)))
     return openAdapter(source.directory, lora, keepHalves);
-  if (keepHalves && !lora)
+  if (keepHalves && !frozen)
     throw new Error(
-      'frozenWeights is "stored", but all weights are trained and must be float32: set lora, or leave frozenWeights out.',
+      'frozenWeights is "stored", but all weights are trained and must be float32: set lora or frozen, or leave frozenWeights out.',
     );
   if (keepHalves && !("directory" in source))
     throw new Error('frozenWeights is "stored", but a fresh model comes from no file; leave frozenWeights out.');
   // Gradients of adapters have a store of their own; those of a model on a device are there.
-  const options = { gradients: lora === undefined && device === "cpu", keepHalves };
+  const options = { gradients: !frozen && device === "cpu", keepHalves };
   const model =
     "directory" in source ? await loadCheckpoint(source.directory, options) : await freshModel(source, options);
   return {
@@ -201,6 +203,7 @@ class EmbeddedLanguageModel implements LanguageModel {
     options: ForwardBackwardOptions = {},
   ): Promise<ForwardBackwardResult<S>> {
     this.check(sequences, options);
+    this.checkTrained();
     return this.enqueue(async () => {
       try {
         return await this.workplace.trainer.forwardBackward(sequences, tokenLoss, options);
@@ -214,6 +217,7 @@ class EmbeddedLanguageModel implements LanguageModel {
 
   async optimizerStep(options: AdamWOptions): Promise<OptimizerStepResult> {
     validateAdamWOptions(options);
+    this.checkTrained();
     return this.enqueue(async () => {
       this.checkUnshared();
       return this.workplace.adamW.step(options);
@@ -221,10 +225,12 @@ class EmbeddedLanguageModel implements LanguageModel {
   }
 
   async saveState(directory: string): Promise<void> {
+    this.checkTrained();
     return this.enqueue(() => saveTrainingState(directory, this.workplace.trained, this.workplace.adamW.state));
   }
 
   async loadState(directory: string): Promise<void> {
+    this.checkTrained();
     return this.enqueue(async () => {
       this.checkUnshared();
       await loadTrainingState(directory, this.workplace.trained, this.workplace.adamW.state);
@@ -283,6 +289,11 @@ class EmbeddedLanguageModel implements LanguageModel {
     const opened = new EmbeddedLanguageModel(this.shared, workplace);
     workplace.join(opened, existing && adapter.parameters.data);
     return opened;
+  }
+
+  private checkTrained(): void {
+    if (this.shared.options.frozen && this.info.lora === null)
+      throw new Error("The weights are frozen: open an adapter beside them, or load the model without `frozen`.");
   }
 
   /** Weights that adapters lie beside stay as they are. */

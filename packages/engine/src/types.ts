@@ -176,8 +176,10 @@ export interface LoadOptions {
   readonly memoryBytes?: number | undefined;
   /** Trains adapters and nothing else. A source that is an adapter brings its own: rank, alpha and targets must agree. */
   readonly lora?: LoraOptions | undefined;
+  /** The weights are never trained, and have no gradients: for sampling, and for adapters that are opened beside them. */
+  readonly frozen?: boolean | undefined;
   /**
-   * How weights beside adapters are kept: widened to float32 (default), or "stored": what has 16 bits in its file stays so
+   * How weights that are frozen or beside adapters are kept: widened to float32 (default), or "stored": what has 16 bits in its file stays so
    * and is widened when its layer runs. The results are the same bits. Norms, biases and the head are float32 in any case.
    */
   readonly frozenWeights?: "float32" | "stored" | undefined;

@@ -173,7 +173,7 @@ describe("what cannot be done is refused", () => {
     for (const optimizer of [true, false]) {
       const other = await create({ loraRank: 8 });
       await expect(other.loadState(adapters, { optimizer })).rejects.toThrow(
-        /holds LoRA adapters of rank 4 on attention and MLP, but .* trains .* rank 8.*create a model with lora_config rank 4/,
+        /holds LoRA adapters of rank 4 on attention and MLP, but .* trains .* rank 8.*a model with lora_config rank 4, .* fits it/,
       );
       await unload(other);
       const third = await create();
@@ -183,9 +183,29 @@ describe("what cannot be done is refused", () => {
     await unload(four, full);
     const only = await start({ fineTuning: "full" });
     const fully = await connect(only);
-    await expect(fully.createTrainingClientFromState(adapters)).rejects.toThrow(/without .*--full|--full.*without/);
+    await expect(fully.createTrainingClientFromState(adapters)).rejects.toThrow(
+      /holds LoRA adapters of rank 4.*started with --full/,
+    );
     await fully.close();
     await only.close();
+  });
+
+  it("full fine-tuning, where adapters alone are trained beside weights as they are stored", async () => {
+    const base = await loadModel({ directory: join(folder, "tiny") }, { threads: 1 });
+    await base.exportModel(join(folder, "half"), { dtype: "bfloat16" });
+    await base.close();
+    const [only, both] = [
+      await start({ model: join(folder, "half"), fineTuning: "lora", modelName: "tiny" }),
+      await start({ model: join(folder, "half"), modelName: "tiny" }),
+    ];
+    const [own, other] = [await connect(only), await connect(both)];
+    await expect(create({ loraRank: 0 }, own)).rejects.toThrow("--lora-only");
+    const [training, expected] = [await create({}, own), await create({}, other)];
+    expect(await train(training, 3)).toEqual(await train(expected, 3));
+    const sampler = await own.createSamplingClient({ baseModel: "tiny" });
+    expect(await drawn(sampler)).toEqual(await drawn(await other.createSamplingClient({ baseModel: "tiny" })));
+    await Promise.all([own.close(), other.close()]);
+    await Promise.all([only.close(), both.close()]);
   });
 
   it("more models than the limit, counted apart from those with weights of their own", async () => {

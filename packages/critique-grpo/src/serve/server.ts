@@ -38,8 +38,9 @@ export interface ServeOptions {
   /** Where weights are saved (default: a temporary directory, removed by `close`). */
   readonly checkpoints?: string;
   /**
-   * What is trained: what a client asks for (default): adapters of its lora_config.rank beside the base weights, which all
-   * share, or with rank 0 all weights of a copy; or always all weights ("full"), whatever rank a client asks for.
+   * What is trained. "as-asked" (default): adapters of the client's lora_config.rank beside the base weights, which all
+   * share, or with rank 0 all weights of a copy. "lora": adapters alone, and weights of 16 bits are kept as they are stored.
+   * "full": all weights, whatever rank a client asks for.
    */
   readonly fineTuning?: FineTuning;
   /** Models in training at a time that have weights of their own (default 2), and that have adapters (default 8). */
@@ -79,7 +80,12 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const { threads, contextLength, host: hostName = "127.0.0.1" } = options;
   const host = await ModelHost.open({
     source,
-    load: { ...(threads === undefined ? {} : { threads }), ...(contextLength === undefined ? {} : { contextLength }) },
+    load: {
+      ...(threads === undefined ? {} : { threads }),
+      ...(contextLength === undefined ? {} : { contextLength }),
+      ...(options.fineTuning === "lora" ? { frozen: true } : {}),
+      ...(options.fineTuning === "lora" && directory !== undefined ? { frozenWeights: "stored" as const } : {}),
+    },
     maxSamplers: options.maxSamplers ?? 1,
   });
   const temporary =

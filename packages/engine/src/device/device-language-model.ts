@@ -116,7 +116,9 @@ export class DeviceLanguageModel implements LanguageModel {
   }
 
   async openAdapter(): Promise<never> {
-    throw new Error("Adapters (lora) are trained on the CPU only.");
+    throw new Error(
+      "Several adapters beside one model are trained on the CPU only; load the model with `lora` for one on a device.",
+    );
   }
 
   async freeze(): Promise<FrozenModel> {

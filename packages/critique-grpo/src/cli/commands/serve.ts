@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { InputError } from "../../config/errors.js";
 import { startServer } from "../../serve/index.js";
 import { type CliIo, EXIT } from "../io.js";
@@ -16,7 +16,7 @@ Then, in another terminal:
   OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=tml-secret node chat.js      # an openai client
 
 Clients ask for what is trained: LoRA adapters of their rank, which share one copy of the weights (the SDK's default), or with
-rank 0 all weights. --full trains all weights for every client: with learning rates for full fine-tuning, not for LoRA.
+rank 0 all weights. --lora-only and --full allow one of the two; with --full, learning rates are those of full fine-tuning.
 
 The API key comes from ${KEY_VARIABLE}; without it one is made and printed once. Ctrl-C stops the server.`;
 
@@ -28,6 +28,7 @@ interface CommandOptions {
   readonly port: number;
   readonly allowHost?: readonly string[];
   readonly checkpoints: string;
+  readonly loraOnly?: true;
   readonly full?: true;
   readonly maxModels: number;
   readonly maxAdapters: number;
@@ -47,6 +48,9 @@ export function serveCommand(io: CliIo, finish: (code: number) => void): Command
     .option("--port <n>", "0 takes a free one", parseNumber(0, true), 8000)
     .option("--allow-host <name>", "also answer to this Host name; may be repeated", collect)
     .option("--checkpoints <directory>", "where weights are saved", "serve-checkpoints")
+    .addOption(
+      new Option("--lora-only", "train adapters alone; weights of 16 bits stay so: half the memory").conflicts("full"),
+    )
     .option("--full", "train all weights, whatever LoRA rank a client asks for (rank 0 asks for it by itself)")
     .option("--max-adapters <n>", "models with LoRA adapters in training, beside one base", parseNumber(1, true), 8)
     .option("--max-models <n>", "models trained in full at a time, each a copy in memory", parseNumber(1, true), 2)
@@ -60,7 +64,7 @@ export function serveCommand(io: CliIo, finish: (code: number) => void): Command
 }
 
 async function runServe(io: CliIo, options: CommandOptions): Promise<number> {
-  const { allowHost, maxBody, full, port, threads, contextLength, modelName, tokenizer, ...shared } = options;
+  const { allowHost, maxBody, full, loraOnly, port, threads, contextLength, modelName, tokenizer, ...shared } = options;
   if (port > 65_535) throw new InputError(`--port is ${port}; it must be at most 65535`);
   const given = process.env[KEY_VARIABLE];
   if (given !== undefined && given.length < 8)
@@ -70,7 +74,7 @@ async function runServe(io: CliIo, options: CommandOptions): Promise<number> {
     const server = await startServer({
       ...shared,
       port,
-      ...(full ? { fineTuning: "full" as const } : {}),
+      fineTuning: full ? "full" : loraOnly ? "lora" : "as-asked",
       maxBodyBytes: maxBody * 2 ** 20,
       ...(given === undefined ? {} : { apiKey: given }),
       ...(allowHost === undefined ? {} : { allowedHosts: allowHost }),

@@ -137,10 +137,7 @@ function createFromCheckpointJob(service: TinkerService, body: JsonObject): Job 
   const baseModel = optionalString(body, "base_model") ?? service.options.modelName;
   return creation(service, session.id, body, async (id) => {
     service.checkBaseModel(baseModel);
-    const record = service.checkpoint(path);
-    const lora = record.lora ?? null;
-    if (lora !== null && service.options.fineTuning === "full")
-      throw new BadRequest(`${path} holds ${describeShape(lora)}; ${howToLoad(service, record)}`);
+    const lora = service.checkpoint(path).lora ?? null;
     const userMetadata = optionalObject(body, "user_metadata") ?? {};
     const model = await service.createModel({ id, sessionId: session.id, baseModel, userMetadata, lora }, hashSeed(id));
     try {
@@ -201,10 +198,10 @@ async function load(service: TinkerService, model: TrainingModel, path: string, 
 
 /** How to make a model that a checkpoint fits. */
 function howToLoad({ options }: TinkerService, { lora }: CheckpointRecord): string {
-  if (lora === undefined) return "create a model with lora_config.rank 0 for it";
-  if (options.fineTuning === "full") return "this server was started with --full; start one without it for adapters";
+  if (lora === undefined) return "a model with lora_config.rank 0 fits it";
+  if (options.fineTuning === "full") return "this server was started with --full: one without it has adapters";
   const { rank, trainAttn, trainMlp } = lora;
-  return `create a model with lora_config rank ${rank}, train_attn ${trainAttn}, train_mlp ${trainMlp} for it`;
+  return `a model with lora_config rank ${rank}, train_attn ${trainAttn}, train_mlp ${trainMlp} fits it`;
 }
 
 function stepJob(service: TinkerService, body: JsonObject): Job {

@@ -9,10 +9,18 @@ import { jsonJob, passJob, passRequest, samplingSessionId } from "./jobs.js";
 import { type JsonObject, optionalString, readInteger, readString } from "./json-body.js";
 import { answerListing } from "./listings.js";
 import { encodeResult, type PromiseStore } from "./promises.js";
-import type { TinkerService } from "./service.js";
+import type { FineTuning, TinkerService } from "./service.js";
 
 /** Shorter than every client's time-out. */
 const POLL_MS = 20_000;
+
+const ADAPTERS = `adapters (LoRA, alpha ${LORA_ALPHA}) on attention and MLP; the output matrix has none, whatever train_unembed says`;
+/** Told to every client at the start of its session. */
+const TRAINS: Readonly<Record<FineTuning, string>> = {
+  "as-asked": `${ADAPTERS}. Rank 0 is full fine-tuning`,
+  lora: ADAPTERS,
+  full: "full fine-tuning; lora_config is accepted and has no effect",
+};
 
 export interface TinkerRoutes {
   readonly service: TinkerService;
@@ -66,10 +74,7 @@ async function answerPost({ service, promises }: TinkerRoutes, path: string, bod
       return {
         type: "create_session",
         session_id: session,
-        info_message:
-          service.options.fineTuning === "full"
-            ? "critique-grpo serve: full fine-tuning; lora_config is accepted and has no effect"
-            : `critique-grpo serve: adapters (LoRA, alpha ${LORA_ALPHA}) lie on attention and MLP; the output matrix has none, whatever train_unembed says. Rank 0 is full fine-tuning`,
+        info_message: `critique-grpo serve: ${TRAINS[service.options.fineTuning]}`,
       };
     }
     case "session_heartbeat":
@@ -122,7 +127,7 @@ function modelInfo(service: TinkerService, id: string) {
 
 function capabilities(service: TinkerService) {
   const { contextLength } = service.host.info;
-  const full = service.options.fineTuning === "full";
+  const { fineTuning } = service.options;
   return {
     supported_models: [
       {
@@ -130,8 +135,8 @@ function capabilities(service: TinkerService) {
         max_context_length: contextLength,
         trainable: true,
         sampleable: true,
-        fine_tuning: full ? ["full"] : ["lora", "full"],
-        lora: !full,
+        fine_tuning: fineTuning === "as-asked" ? ["lora", "full"] : [fineTuning],
+        lora: fineTuning !== "full",
       },
     ],
   };

@@ -7,13 +7,13 @@ import type { CheckpointRecord, CheckpointStore } from "../models/checkpoint-sto
 import type { ModelHost, Weights } from "../models/model-host.js";
 import { TrainingModel, type TrainingModelFacts, type TrainingModelOptions } from "../models/training-model.js";
 
-export type FineTuning = "as-asked" | "full";
+export type FineTuning = "as-asked" | "lora" | "full";
 
 export interface ServiceOptions extends TrainingModelOptions {
   readonly modelName: string;
   /** Where clients find the tokenizer's files. */
   readonly tokenizerId: string | null;
-  /** "full" trains all weights, whatever rank a client asks for. */
+  /** "lora" refuses full fine-tuning; "full" trains all weights, whatever rank a client asks for. */
   readonly fineTuning: FineTuning;
   /** Models in training at a time: with weights of their own, and with adapters. */
   readonly maxModels: number;
@@ -84,9 +84,19 @@ export class TinkerService {
   /**
    * Makes a model of the base weights, with fresh adapters where it trains such. Waits for a slot where one may become free.
    * @param seed of fresh adapters
+   * Throws BadRequest for what this server was not started for.
    */
   async createModel(facts: TrainingModelFacts, seed: number): Promise<TrainingModel> {
     const { id, lora } = facts;
+    const { fineTuning } = this.options;
+    if (lora === null && fineTuning === "lora")
+      throw new BadRequest(
+        "Full fine-tuning (lora_config.rank 0) is off here: the server was started with --lora-only",
+      );
+    if (lora !== null && fineTuning === "full")
+      throw new BadRequest(
+        `The server was started with --full and has no ${describeShape(lora)}; start one without it for them`,
+      );
     const kind = lora === null ? "full" : "lora";
     await this.#freeSlot(kind);
     this.#creating[kind]++;
