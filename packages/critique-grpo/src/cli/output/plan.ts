@@ -42,6 +42,7 @@ export function describePlan(
     ],
     ...describeServer(config),
     ...describeAdapters(config),
+    ...describeRollouts(config),
     ...(memory === null ? [] : [["memory", describeMemory(memory)] as [string, string]]),
     ["critique", describeCritic(config)],
     ["trained on", describeGroup(config)],
@@ -116,6 +117,18 @@ function describeAdapters({ engine }: RunConfig): [string, string][] {
   const { rank, alpha, targets } = engine.lora;
   const matrices = targets === "all-linear" ? "every matrix of the layers" : targets.join(", ");
   return [["adapters", `LoRA of rank ${rank}, alpha ${alpha}, on ${matrices}`]];
+}
+
+/** Where rollouts are not drawn from the trained policy itself, or are corrected as if. */
+function describeRollouts({ engine, algorithm }: RunConfig): [string, string][] {
+  const int8 = engine.type === "embedded" && engine.rolloutPrecision === "int8";
+  const { samplerCorrection, objective } = algorithm;
+  if (!int8 && samplerCorrection === null) return [];
+  const corrected =
+    samplerCorrection === null
+      ? `no correction${objective === "supervised" ? "" : " (algorithm.samplerCorrection)"}`
+      : `tokens weighed by π / μ up to ${samplerCorrection.cap}`;
+  return [["rollouts", `${int8 ? "in int8, " : ""}${corrected}`]];
 }
 
 function describeServer({ engine, algorithm }: RunConfig): [string, string][] {

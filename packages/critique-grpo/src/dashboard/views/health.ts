@@ -132,7 +132,8 @@ const RULES: readonly Rule[] = [
     severity: "problem",
     metric: "sampling/logp_difference",
     meaning: "Sampler and trainer disagree about the probability of the same tokens: importance ratios are wrong.",
-    remedy: "Check that both use the same weights, temperature and precision.",
+    remedy:
+      "Check that both use the same weights, temperature and precision; a difference of precision is what algorithm.samplerCorrection is for.",
     finding: ({ recent }) => {
       const now = recent("sampling/logp_difference");
       return now > 0.1 ? `Log-probabilities differ by ${short(now)} on average` : null;
