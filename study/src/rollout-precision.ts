@@ -7,13 +7,17 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type EvaluationSummary, type EventSink, openPolicy, prepareRun, type StepMetrics, train } from "critique-grpo";
-import { type Cell, cellConfig } from "./cell.js";
+import { type Cell, cellConfig, readLeftOut } from "./cell.js";
 import { families } from "./families/index.js";
 import type { FamilyName } from "./family.js";
 import { methodNamed } from "./methods.js";
 import { prepareGround } from "./seed-ground.js";
 
-const ROOT = resolve(fileURLToPath(new URL("../..", import.meta.url)), "runs", "study");
+const STUDY = fileURLToPath(new URL("..", import.meta.url));
+/** Warm-ups, shared with the study; not committed. */
+const ROOT = resolve(STUDY, "..", "runs", "study");
+/** Of the study: they tell which seeds it has left out. */
+const RESULTS = resolve(STUDY, "results");
 const FIRST_SEED = 101;
 const DEFAULT_SEEDS = 5;
 
@@ -81,6 +85,7 @@ async function outcomeOf(cell: Cell): Promise<Outcome> {
 async function usableSeeds(family: FamilyName, count: number): Promise<readonly number[]> {
   const found: number[] = [];
   for (let seed = FIRST_SEED; found.length < count; seed++) {
+    if ((await readLeftOut(RESULTS, families[family], seed)) !== null) continue;
     const { gate } = await prepareGround(ROOT, families[family], seed);
     if (gate.passed) found.push(seed);
   }

@@ -15,17 +15,13 @@ import {
   decoderLayer,
   embeddingName,
   finalNormName,
-  floatProjection,
   headName,
   layerWeights,
-  type ProjectionStrategy,
 } from "../model/index.js";
-import type { ElementType, ExecutionProvider } from "../runtime/types.js";
-import type { GenerationPrecision } from "../types.js";
-import { adapterLayout, type FloatType, type LoraConfig, type ModelConfig, parameterLayout } from "../weights/index.js";
+import type { ExecutionProvider } from "../runtime/types.js";
+import { adapterLayout, type LoraConfig, type ModelConfig } from "../weights/index.js";
 import { withExternalInitializers } from "./external-initializers.js";
-import { quantizedMatrices, quantizedName, scalesName } from "./quantization.js";
-import { quantizedProjection } from "./quantized-linear.js";
+import { type KeptWeights, usedWeights, weightSpecifications } from "./kept-weights.js";
 
 /** Names of the cache of a layer: as inputs (what is there) and outputs (with the new tokens; the same memory). */
 export const pastKeyName = (layer: number) => `past_key.${layer}`;
@@ -55,8 +51,7 @@ export type WeightKind = "feeds" | "constants";
  * @param weightKind "constants": the weights are external initializers instead of inputs.
  * @param lora there are adapters beside the weights, which are inputs in any case.
  * @param provider whose kernels will run it; on a device the weights are feeds.
- * @param precision and how weights are kept: those of 16 bits are widened in the graph, once if they are constants; with
- * "int8" the matrices of the layers and the head come as `QuantizedWeights` has them.
+ * @param kept how the weights come; those of 16 bits are widened in the graph, once if they are constants.
  */
 export function generationModel(
   config: ModelConfig,
@@ -68,7 +63,7 @@ export function generationModel(
   const graph = new Graph();
   const specifications = weightSpecifications(config, kept);
   const stored = new Map(specifications.map(({ name, shape, type }) => [name, graph.input(name, shape, type)]));
-  const { weights, projection } = kept.precision === "int8" ? quantizedWeights(config, stored) : floatWeights(stored);
+  const { weights, projection } = usedWeights(config, kept, stored);
   const factors = new Map<string, Value>();
   for (const { name, shape } of lora ? adapterLayout(config, lora).flat() : [])
     factors.set(name, graph.input(name, shape));
@@ -95,60 +90,6 @@ export function generationModel(
   const isWeight = new Set(stored.values());
   const model = serialiseModel({ ...part, inputs: part.inputs.filter((input) => !isWeight.has(input)) }, provider);
   return withExternalInitializers(model, specifications);
-}
-
-/** How the weights come. */
-export interface KeptWeights {
-  /** Default "float32". */
-  readonly precision?: GenerationPrecision;
-  /** Default: all as float32. */
-  readonly typeOf?: (name: string) => FloatType;
-}
-
-interface WeightSpecification {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly type: ElementType;
-}
-
-/** The weights that the graph takes in: with int8 a matrix in two parts, but the table of embeddings as it is kept. */
-export function weightSpecifications(
-  config: ModelConfig,
-  { precision = "float32", typeOf = () => "float32" }: KeptWeights,
-): readonly WeightSpecification[] {
-  const matrices = precision === "int8" ? quantizedMatrices(config) : [];
-  const inTwoParts = new Set(matrices.map(({ name }) => name).filter((name) => name !== embeddingName));
-  const whole = parameterLayout(config)
-    .flat()
-    .filter(({ name }) => !inTwoParts.has(name));
-  return [
-    ...whole.map(({ name, shape }) => ({ name, shape, type: typeOf(name) })),
-    ...matrices.flatMap(({ name, shape: [outputs, inputs] }): WeightSpecification[] => [
-      { name: quantizedName(name), shape: [inputs!, outputs!], type: "int8" },
-      { name: scalesName(name), shape: [outputs!], type: "float32" },
-    ]),
-  ];
-}
-
-/** The weights by the names of the layout, and how rows are multiplied by them. */
-interface UsedWeights {
-  readonly weights: ReadonlyMap<string, Value>;
-  readonly projection: ProjectionStrategy;
-}
-
-function floatWeights(stored: ReadonlyMap<string, Value>): UsedWeights {
-  return { weights: new Map([...stored].map(([name, value]) => [name, widened(value)])), projection: floatProjection };
-}
-
-function quantizedWeights(config: ModelConfig, stored: ReadonlyMap<string, Value>): UsedWeights {
-  const weights = new Map(stored);
-  const scales = new Map<Value, Value>();
-  for (const { name } of quantizedMatrices(config)) {
-    const columns = stored.get(quantizedName(name))!;
-    weights.set(name, columns);
-    scales.set(columns, stored.get(scalesName(name))!);
-  }
-  return { weights, projection: quantizedProjection(scales) };
 }
 
 /**

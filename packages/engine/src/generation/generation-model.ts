@@ -4,7 +4,8 @@ import { type BoundRun, createSession, type Session, type SessionOptions, type T
 import type { GenerationPrecision } from "../types.js";
 import { type LoraAdapter, type ModelConfig, type ParameterStore, tensorOf } from "../weights/index.js";
 import { fingerprint } from "./fingerprint.js";
-import { generationModel, rotatesSeparately, type WeightKind, weightSpecifications } from "./generation-graph.js";
+import { generationModel, rotatesSeparately, type WeightKind } from "./generation-graph.js";
+import { weightSpecifications } from "./kept-weights.js";
 import type { KeyValueCache } from "./key-value-cache.js";
 import { QuantizedWeights } from "./quantization.js";
 
