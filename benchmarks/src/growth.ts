@@ -1,7 +1,7 @@
 /**
  * `npm run bench:growth [-- --steps N]`: does anything grow with the length of a run or the size of a batch?
- * 1. Steps of sampling, gradient and AdamW: resident memory must be at the end what it was at half-time, by when every
- *    kind of batch has come; processor time a token is shown.
+ * 1. Steps of sampling, gradient and AdamW: resident memory must not reach more in the second half than in the first, in
+ *    which every kind of batch has come; processor time a token is shown.
  * 2. Processor time a token of sampling and training, for batches of several sizes.
  * Ends with status 1 if memory grew.
  */
@@ -22,8 +22,10 @@ const constant = {
   ...{ intermediate_size: 512, num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 64 },
 };
 
+const inMiB = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+
 const PARTS = 10;
-/** What memory may grow by in the second half of a run: the garbage collector's moods. */
+/** What memory may reach more in the second half of a run: the garbage collector's moods. */
 const ALLOWED_SHARE = 0.03;
 
 const adamW = { learningRate: 1e-5, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
@@ -74,16 +76,16 @@ async function grows(name: string, config: object, steps: number): Promise<boole
     }
     resident.push(process.memoryUsage.rss());
     const [sampling, training] = [costs.map((cost) => cost.sampling), costs.map((cost) => cost.training)];
-    const cells = [(resident.at(-1)! / 2 ** 20).toFixed(1), median(sampling).toFixed(0), median(training).toFixed(0)];
+    const cells = [inMiB(resident.at(-1)!), median(sampling).toFixed(0), median(training).toFixed(0)];
     console.log(
       `${String(end).padEnd(6)} ${cells[0]!.padStart(14)} ${cells[1]!.padStart(26)} ${cells[2]!.padStart(10)}`,
     );
   }
   await model.close();
-  const half = resident[PARTS / 2 - 1]!;
-  const growth = resident.at(-1)! - half;
-  console.log(`resident memory, second half: ${(growth / 2 ** 20).toFixed(1)} MiB more\n`);
-  return growth > ALLOWED_SHARE * half;
+  // Highest against highest: the garbage collector gives back and takes again.
+  const [first, second] = [resident.slice(0, PARTS / 2), resident.slice(PARTS / 2)].map((half) => Math.max(...half));
+  console.log(`highest resident memory: ${inMiB(first!)} MiB in the first half, ${inMiB(second!)} in the second\n`);
+  return second! > (1 + ALLOWED_SHARE) * first!;
 }
 
 async function costByBatch(): Promise<void> {
