@@ -48,7 +48,8 @@ export async function planMemory(engine: RunConfig["engine"], use: MemoryUse): P
   const budget = memoryGiB === undefined ? engineModule.defaultMemoryBytes() : memoryGiB * 2 ** 30;
   const limits = { auto: budget, always: 0, never: Number.POSITIVE_INFINITY } as const;
   const peak = peakBytes(estimate, limits[recompute]);
-  const sampling = use.sampling && estimateGenerationMemory({ config, ...use.sampling });
+  const sampling =
+    use.sampling && estimateGenerationMemory({ config, precision: engine.rolloutPrecision, ...use.sampling });
   const generation = sampling ? sampling.constants + sampling.slots + sampling.prefill : 0;
   const plan = { peak, budget, weights: estimate.weights, generation };
   const advice = adviceFor(engine, { lora, keepHalves, longest, has16Bits: has16Bits(config) });

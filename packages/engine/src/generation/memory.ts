@@ -1,3 +1,4 @@
+import type { GenerationPrecision } from "../types.js";
 import { countParameters, type ModelConfig, parameterLayout } from "../weights/index.js";
 import { BatchBuffers, usesConstants } from "./generation-model.js";
 import { defaultCacheBytes, slotCapacity } from "./generator.js";
@@ -10,6 +11,8 @@ export interface GenerationDemand {
   readonly sequences: number;
   /** Tokens of the longest of them, prompt included. */
   readonly longest: number;
+  /** Of rollouts; evaluations are in float32 in any case. */
+  readonly precision?: GenerationPrecision | undefined;
 }
 
 /** Bytes of generation at its peak, by what they are for; weights are apart. They are kept between calls. */
@@ -23,15 +26,19 @@ export interface GenerationEstimate {
 }
 
 /** Estimates from shapes alone; nothing is loaded. */
-export function estimateGenerationMemory({ config, sequences, longest }: GenerationDemand): GenerationEstimate {
+export function estimateGenerationMemory(demand: GenerationDemand): GenerationEstimate {
+  const { config, sequences, longest, precision } = demand;
   const parameterCount = countParameters(parameterLayout(config));
   const capacity = slotCapacity(longest);
   const bytesPerSequence = cacheBytes(config, capacity) + BatchBuffers.bytesPerRow(config);
   const slots = Math.min(sequences, Math.max(1, Math.floor(defaultCacheBytes() / bytesPerSequence)));
   // The table of an untied embedding is looked up, not multiplied with: it stays where it is.
   const lookedUp = config.tiedEmbeddings ? 0 : config.vocabularySize * config.hiddenSize;
+  const multiplied = parameterCount - lookedUp;
+  // One precision at a time is prepared. Of int8 there are the numbers and what ONNX Runtime makes of them.
+  const inFloat32 = usesConstants(parameterCount) ? 4 * multiplied : 0;
   return {
-    constants: usesConstants(parameterCount) ? 4 * (parameterCount - lookedUp) : 0,
+    constants: precision === "int8" ? Math.max(2 * multiplied, inFloat32) : inFloat32,
     slots: slots * bytesPerSequence,
     prefill: cacheBytes(config, Math.max(longest, MAX_PADDED_TOKENS)),
   };
