@@ -1,11 +1,12 @@
 /**
  * Training at the sizes of Qwen3-0.6B (random weights) beside PyTorch + PEFT, with its peak memory beside the estimate.
  *
- *     node benchmarks/dist/large.js [lora] [stored] [full] [long] [--sequences 8] [--no-peer]
+ *     node benchmarks/dist/large.js [lora] [stored] [full] [long] [--sequences 8] [--memory-gib N] [--no-peer]
  *
  * Each measurement is a process of its own. One forward-backward-step takes minutes: run it on an idle machine, or believe
  * the ratio in processor time. `stored` is `lora` with the base kept in the 16 bits of its file; `long` is one sequence of
- * 8,192 tokens with adapters. Neither has a peer. Linux only (VmHWM).
+ * 8,192 tokens with adapters. Neither has a peer. `--memory-gib` is what training may plan with (default: 70 % of the
+ * machine's). Linux only (VmHWM).
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -65,10 +66,10 @@ interface Measurement {
 }
 
 /** One forward-backward-step in this process; the report goes to standard output as JSON. */
-async function measure(name: Case, count: number): Promise<void> {
+async function measure(name: Case, count: number, memoryBytes: number): Promise<void> {
   const { lora: adapted, stored, time }: LargeCase = cases[name];
   const frozenWeights = stored ? "stored" : "float32";
-  const model = await loadModel({ directory }, adapted ? { lora, frozenWeights } : {});
+  const model = await loadModel({ directory }, { memoryBytes, ...(adapted ? { lora, frozenWeights } : {}) });
   const sequences = Array.from({ length: count }, (_, i) => ({
     prompt: [i + 1],
     // The last token is predicted, not read: time tokens run through the network.
@@ -102,11 +103,13 @@ function report(command: string, parameters: readonly string[]): Measurement {
 
 async function main(): Promise<void> {
   const words = process.argv.slice(2);
-  const at = words.indexOf("--sequences");
-  const count = at < 0 ? 8 : Number(words[at + 1]);
+  const option = (name: string) => (words.includes(name) ? Number(words[words.indexOf(name) + 1]) : undefined);
+  const count = option("--sequences") ?? 8;
   if (!Number.isSafeInteger(count) || count < 1) throw new Error("--sequences must be a whole number of at least 1");
+  const memoryGiB = option("--memory-gib") ?? defaultMemoryBytes() / 2 ** 30;
+  if (!(memoryGiB > 0)) throw new Error("--memory-gib must be a number above 0");
   const named = words.filter(isCase);
-  if (words[0] === "--measure") return measure(named[0]!, count);
+  if (words[0] === "--measure") return measure(named[0]!, count, memoryGiB * 2 ** 30);
   if (!existsSync(join(directory, "model.safetensors"))) {
     mkdirSync(directory, { recursive: true });
     writeFileSync(join(directory, "config.json"), JSON.stringify(shape));
@@ -124,9 +127,10 @@ async function main(): Promise<void> {
       microBatchTokens: time,
       ...(adapted ? { lora: loraConfig(lora), keepHalves: stored } : {}),
     };
-    const estimated = peakBytes(estimateTrainingMemory(demand), defaultMemoryBytes()) / 1e9;
+    const estimated = peakBytes(estimateTrainingMemory(demand), memoryGiB * 2 ** 30) / 1e9;
     const script = fileURLToPath(import.meta.url);
-    const ours = report(process.execPath, [script, "--measure", name, "--sequences", String(sequences)]);
+    const numbers = ["--sequences", String(sequences), "--memory-gib", String(memoryGiB)];
+    const ours = report(process.execPath, [script, "--measure", name, ...numbers]);
     const line = (side: string, { tokensPerSecond, tokensPerCpuSecond, peakGB }: Measurement, more: string) =>
       `${name.padEnd(6)} ${side.padEnd(14)} ${tokensPerSecond.toFixed(1).padStart(7)} tokens/s  ${tokensPerCpuSecond.toFixed(1)} a CPU second  peak ${peakGB.toFixed(1)} GB${more}`;
     const off = (100 * (estimated / ours.peakGB - 1)).toFixed(0);
