@@ -50,6 +50,8 @@ export interface ServeOptions {
   readonly maxSamplers?: number;
   readonly threads?: number;
   readonly contextLength?: number;
+  /** Memory that training may plan with; default: the engine's. */
+  readonly memoryBytes?: number;
   readonly microBatchTokens?: number;
   /** Longest body in bytes (default 128 MiB). */
   readonly maxBodyBytes?: number;
@@ -77,12 +79,13 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     options.tokenizer ??
     (directory !== undefined && existsSync(join(directory, "tokenizer.json")) ? directory : undefined);
   const codec = tokenizer === undefined ? null : loadTextCodec(tokenizer);
-  const { threads, contextLength, host: hostName = "127.0.0.1" } = options;
+  const { threads, contextLength, memoryBytes, host: hostName = "127.0.0.1" } = options;
   const host = await ModelHost.open({
     source,
     load: {
       ...(threads === undefined ? {} : { threads }),
       ...(contextLength === undefined ? {} : { contextLength }),
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
       ...(options.fineTuning === "lora" ? { frozen: true } : {}),
       ...(options.fineTuning === "lora" && directory !== undefined ? { frozenWeights: "stored" as const } : {}),
     },

@@ -36,7 +36,8 @@ interface CommandOptions {
   readonly maxBody: number;
   readonly threads?: number;
   readonly contextLength?: number;
-  readonly microBatchTokens: number;
+  readonly memory?: number;
+  readonly microBatchTokens?: number;
 }
 
 export function serveCommand(io: CliIo, finish: (code: number) => void): Command {
@@ -58,13 +59,19 @@ export function serveCommand(io: CliIo, finish: (code: number) => void): Command
     .option("--max-body <MiB>", "largest request", parseNumber(1, true), 128)
     .option("--threads <n>", "threads of the engine (default: all cores)", parseNumber(1, true))
     .option("--context-length <n>", "longest sequence (default: what the model allows)", parseNumber(2, true))
-    .option("--micro-batch-tokens <n>", "tokens computed at a time in training", parseNumber(1, true), 8192)
+    .option("--memory <GiB>", "what training may plan with (default: 70 % of the machine's)", parseNumber(0.1, false))
+    .option(
+      "--micro-batch-tokens <n>",
+      "tokens computed at a time in training (default: what is fastest)",
+      parseNumber(1, true),
+    )
     .addHelpText("after", EXAMPLES)
     .action(async (options: CommandOptions) => finish(await runServe(io, options)));
 }
 
 async function runServe(io: CliIo, options: CommandOptions): Promise<number> {
-  const { allowHost, maxBody, full, loraOnly, port, threads, contextLength, modelName, tokenizer, ...shared } = options;
+  const { allowHost, maxBody, full, loraOnly, memory, port, threads, contextLength, modelName, tokenizer, ...shared } =
+    options;
   if (port > 65_535) throw new InputError(`--port is ${port}; it must be at most 65535`);
   const given = process.env[KEY_VARIABLE];
   if (given !== undefined && given.length < 8)
@@ -78,6 +85,7 @@ async function runServe(io: CliIo, options: CommandOptions): Promise<number> {
       maxBodyBytes: maxBody * 2 ** 20,
       ...(given === undefined ? {} : { apiKey: given }),
       ...(allowHost === undefined ? {} : { allowedHosts: allowHost }),
+      ...(memory === undefined ? {} : { memoryBytes: memory * 2 ** 30 }),
       ...(threads === undefined ? {} : { threads }),
       ...(contextLength === undefined ? {} : { contextLength }),
       ...(modelName === undefined ? {} : { modelName }),
