@@ -53,7 +53,6 @@ const cases = {
 type Case = keyof typeof cases;
 const isCase = (name: string): name is Case => Object.hasOwn(cases, name);
 
-const MICRO_BATCH_TOKENS = 1024;
 const ALLOWED_SHARE = 0.15;
 
 const loss = (_: unknown, { logprobs }: TokenLogprobs) => ({
@@ -80,8 +79,8 @@ async function measure(name: Case): Promise<void> {
     for await (const { requestIndex, tokens } of model.sample(requests))
       sequences.push({ prompt: [requestIndex + 1], response: [...tokens] });
   }
-  await frozen?.logprobs(sequences, { microBatchTokens: MICRO_BATCH_TOKENS });
-  await model.forwardBackward(sequences, loss, { microBatchTokens: MICRO_BATCH_TOKENS });
+  await frozen?.logprobs(sequences);
+  await model.forwardBackward(sequences, loss);
   await model.optimizerStep({
     ...{ learningRate: 1e-4, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 },
   });
@@ -102,7 +101,7 @@ function estimate(name: Case): number {
   }: MemoryCase = cases[name];
   const config = parseModelConfig(shape, name);
   const demand = { config, lora: adapters && loraConfig(adapters), threads: 2, reference };
-  const training = estimateTrainingMemory({ ...demand, longest: time, microBatchTokens: MICRO_BATCH_TOKENS });
+  const training = estimateTrainingMemory({ ...demand, longest: time });
   const limits = { auto: defaultMemoryBytes(), always: 0, never: Number.POSITIVE_INFINITY };
   const { constants, slots, prefill } = estimateGenerationMemory({ config, sequences: count, longest: time });
   return peakBytes(training, limits[recompute]) + (sampled ? constants + slots + prefill : 0);

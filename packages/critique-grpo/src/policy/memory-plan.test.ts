@@ -66,6 +66,14 @@ describe("the memory of training", () => {
     await expect(planMemory(engine({ memoryGiB: 5 }), { longest: 1024 })).rejects.toThrow(/set engine\.lora/);
   });
 
+  it("grows with the sequences, and with micro-batches where they are asked for", async () => {
+    const peak = async (longest: number, more: object = {}) =>
+      (await planMemory(engine({ lora: {}, recompute: "never", ...more }), { longest }))!.peak;
+    // By itself a large model gets small micro-batches: 273 tokens for each of two lanes.
+    expect(await peak(64)).toBeLessThan((await peak(1024)) - 2 * GIB);
+    expect(await peak(64, { microBatchTokens: 1024 })).toBeGreaterThan((await peak(64)) + 2 * GIB);
+  });
+
   it("of an adapter directory is that of its adapters", async () => {
     const use = { longest: 1024 };
     const plan = await planMemory(engine({ model: adapter, recompute: "always" }), use);

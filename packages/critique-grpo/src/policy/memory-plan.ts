@@ -28,16 +28,13 @@ export interface MemoryUse {
 
 type EmbeddedEngine = Extract<RunConfig["engine"], { type: "embedded" }>;
 
-/** Padded tokens of a micro-batch where the configuration does not say. */
-const MICRO_BATCH_TOKENS = 1024;
-
 /**
  * Null for an engine elsewhere, and for one whose memory is a device's.
  * @throws InputError with advice if it cannot fit
  */
 export async function planMemory(engine: RunConfig["engine"], use: MemoryUse): Promise<MemoryPlan | null> {
   if (engine.type !== "embedded" || engine.device === "webgpu" || engine.device === "cuda") return null;
-  const { threads, microBatchTokens = MICRO_BATCH_TOKENS, memoryGiB, recompute = "auto" } = engine;
+  const { threads, microBatchTokens, memoryGiB, recompute = "auto" } = engine;
   const engineModule = await import("@critique-grpo/engine");
   const { estimateGenerationMemory, estimateTrainingMemory, peakBytes } = engineModule;
   const { config, lora } = await describeModel(engine);

@@ -3,6 +3,7 @@ import { layerPrefix } from "../model/index.js";
 import type { LoraConfig, ModelConfig } from "../weights/index.js";
 import { adapterLayout, countParameters, mayKeepHalves, parameterLayout } from "../weights/index.js";
 import { CHUNK_ELEMENTS } from "./head.js";
+import { defaultMicroBatchTokens } from "./micro-batches.js";
 import { planLaneCount, sharedThreads } from "./sessions.js";
 import { activationNumbers, temporaryNumbers } from "./trunk-plan.js";
 
@@ -29,9 +30,10 @@ export function defaultMemoryBytes(): number {
 export interface MemoryDemand {
   readonly config: ModelConfig;
   readonly lora?: LoraConfig | undefined;
-  /** Tokens of the longest sequence, and of a micro-batch; at least as many as the longest sequence. */
+  /** Tokens of the longest sequence. */
   readonly longest: number;
-  readonly microBatchTokens: number;
+  /** Tokens of a micro-batch, as far as the longest sequence allows. Default: what the trainer takes by itself. */
+  readonly microBatchTokens?: number | undefined;
   readonly threads?: number | undefined;
   /** A frozen copy of the starting weights is evaluated as well; with adapters it shares the weights. */
   readonly reference?: boolean | undefined;
@@ -64,7 +66,7 @@ export function estimateTrainingMemory(demand: MemoryDemand): MemoryEstimate {
     lora && demand.keepHalves ? countParameters([layout.flat().filter((each) => mayKeepHalves(config, each))]) : 0;
   const trained = lora ? countParameters(adapterLayout(config, lora)) : parameters;
   const lanes = planLaneCount(sharedThreads(demand.threads), 4 * trained);
-  const tokens = Math.max(longest, demand.microBatchTokens);
+  const tokens = Math.max(longest, demand.microBatchTokens ?? defaultMicroBatchTokens(config, lanes));
   const layer = 4 * tokens * activationNumbers(config, longest);
   const boundaries = 4 * tokens * config.hiddenSize * (config.layerCount + 4);
   const headRows = Math.min(tokens, Math.max(1, Math.floor(CHUNK_ELEMENTS / config.vocabularySize)));

@@ -1,3 +1,22 @@
+import type { ModelConfig } from "../weights/index.js";
+import { activationNumbers } from "./trunk-plan.js";
+
+/**
+ * Padded tokens in a micro-batch unless the caller says otherwise. Small enough that a layer's activations stay near the
+ * caches (config S of the benchmarks: 512 to 1024 are fastest, 2048 takes a fifth longer), large enough for the products.
+ */
+const MAX_MICRO_BATCH_TOKENS = 1024;
+const MIN_MICRO_BATCH_TOKENS = 128;
+/** What the kept activations of all lanes may take; large models get smaller micro-batches. */
+const ACTIVATION_BYTES = 1024 * 1024 * 1024;
+
+/** Tokens of a micro-batch unless the caller says otherwise. */
+export function defaultMicroBatchTokens(config: ModelConfig, laneCount: number): number {
+  const bytesPerToken = 4 * laneCount * config.layerCount * activationNumbers(config, 1);
+  const affordable = Math.floor(ACTIVATION_BYTES / bytesPerToken);
+  return Math.max(MIN_MICRO_BATCH_TOKENS, Math.min(MAX_MICRO_BATCH_TOKENS, affordable));
+}
+
 /** Sequences that run through the network together, padded on the right to the longest of them. */
 export interface MicroBatch {
   /** Indices into the list the plan was made for. */

@@ -13,18 +13,9 @@ import { HeadPlan } from "./head.js";
 import { type EvaluatedSequence, evaluateMembers, gatherInputs } from "./identical.js";
 import { Lane, type Pass } from "./lane.js";
 import { defaultMemoryBytes, estimateTrainingMemory, fixedBytes } from "./memory.js";
-import { type MicroBatch, planLanes } from "./micro-batches.js";
+import { defaultMicroBatchTokens, type MicroBatch, planLanes } from "./micro-batches.js";
 import { planLaneCount, Sessions, sharedThreads } from "./sessions.js";
 import { type TrunkBatch, TrunkPlan } from "./trunk-plan.js";
-
-/**
- * Padded tokens in a micro-batch unless the caller says otherwise. Small enough that a layer's activations stay near the
- * caches (config S of the benchmarks: 512 to 1024 are fastest, 2048 takes a fifth longer), large enough for the products.
- */
-const MAX_MICRO_BATCH_TOKENS = 1024;
-const MIN_MICRO_BATCH_TOKENS = 128;
-/** What the kept activations of all lanes may take; large models get smaller micro-batches. */
-const ACTIVATION_BYTES = 1024 * 1024 * 1024;
 
 export interface TrainerOptions {
   /** Cores to use; default: all. */
@@ -119,7 +110,11 @@ export class Trainer {
     tokenLoss: TokenLoss<S> | undefined,
     options: ForwardBackwardOptions,
   ) {
-    const { temperature = 1, microBatchTokens = this.defaultMicroBatchTokens(), signal } = options;
+    const {
+      temperature = 1,
+      microBatchTokens = defaultMicroBatchTokens(this.config, this.laneCount),
+      signal,
+    } = options;
     const results: EvaluatedSequence[] = new Array(sequences.length);
     const evaluate = evaluateMembers(sequences, tokenLoss, results);
     for (const [index, sequence] of sequences.entries()) {
@@ -135,12 +130,6 @@ export class Trainer {
       tokens: lengths.reduce((sum, length) => sum + length, 0),
       paddedTokens: plan.flat().reduce((sum, { members, time }) => sum + members.length * time, 0),
     };
-  }
-
-  private defaultMicroBatchTokens(): number {
-    const bytesPerToken = this.laneCount * this.config.layerCount * this.trunkPlan.activationBytesPerToken(1);
-    const affordable = Math.floor(ACTIVATION_BYTES / bytesPerToken);
-    return Math.max(MIN_MICRO_BATCH_TOKENS, Math.min(MAX_MICRO_BATCH_TOKENS, affordable));
   }
 
   /** Returns when every lane has ended; the first failure stops the others. */
