@@ -237,7 +237,8 @@ export interface LanguageModel {
   /**
    * Another model over the same weights, with adapters, gradients and optimizer of its own. Models with adapters of one
    * shape (rank, alpha, targets) take turns at one working memory; each adds the size of its adapter, four times once it is
-   * trained. While one is open, the weights beside it cannot be trained. Each is closed by itself.
+   * trained. While one is open, the weights beside it cannot be trained. Each is closed by itself. A loop over the samples of one must
+   * not wait for another: its turn ends with the loop.
    * @throws Error that names what is wrong with the adapter; on devices
    */
   openAdapter(source: AdapterSource): Promise<LanguageModel>;
