@@ -119,6 +119,11 @@ describe.each(DIALECTS)("training on %s", (dialect) => {
     expect(await differenceFromOracle(await start({ dialect }), { algorithm })).toBeLessThan(1e-5);
   });
 
+  it("… with a correction of the sampler", async () => {
+    const algorithm = { ...NO_ENTROPY, clip: { low: 0.2, high: 0.2 }, samplerCorrection: { cap: 1.5 } };
+    expect(await differenceFromOracle(await start({ dialect }), { algorithm })).toBeLessThan(1e-5);
+  });
+
   it("… with a KL term and a dual clip", async () => {
     const algorithm = { ...NO_ENTROPY, klCoefficient: 0.3, clip: { low: 0.2, high: 0.2, dual: 3 } };
     expect(await differenceFromOracle(await start({ dialect }), { algorithm })).toBeLessThan(1e-5);
