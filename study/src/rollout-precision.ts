@@ -6,7 +6,15 @@
  */
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type EvaluationSummary, type EventSink, openPolicy, prepareRun, type StepMetrics, train } from "critique-grpo";
+import {
+  type EvaluationSummary,
+  type EventSink,
+  openPolicy,
+  prepareRun,
+  type StepMetrics,
+  tInterval,
+  train,
+} from "critique-grpo";
 import { type Cell, cellConfig, readLeftOut } from "./cell.js";
 import { families } from "./families/index.js";
 import type { FamilyName } from "./family.js";
@@ -98,20 +106,30 @@ function mean(values: readonly number[]): number {
 
 const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
 
-function row(family: FamilyName, method: string, rollouts: Rollouts, outcomes: readonly Outcome[]): string {
+/** Difference to float32 on the same seeds, in percentage points, and half of its 95 % t-interval. */
+function difference(outcomes: readonly Outcome[], float32: readonly Outcome[], key: "last" | "meanOfRun"): string {
+  const { value, high } = tInterval(outcomes.map((outcome, index) => 100 * (outcome[key] - float32[index]![key])));
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)} ± ${(high - value).toFixed(1)}`;
+}
+
+function row(title: string, rollouts: Rollouts, all: Readonly<Record<Rollouts, readonly Outcome[]>>): string {
+  const outcomes = all[rollouts];
   const average = (key: keyof Outcome) => mean(outcomes.map((outcome) => outcome[key]));
   const columns = [
-    `${family}, ${method}`,
+    title,
     rollouts,
     percent(average("last")),
     outcomes.map(({ last }) => (100 * last).toFixed(0)).join(" "),
     percent(average("meanOfRun")),
+    ...(rollouts === "float32"
+      ? ["", ""]
+      : [difference(outcomes, all.float32, "last"), difference(outcomes, all.float32, "meanOfRun")]),
     average("logprobDifference").toExponential(1),
     // Counted where there is a correction.
     ...(rollouts === "int8, corrected"
       ? [average("kl").toExponential(1), Math.max(...outcomes.map(({ largestRatio }) => largestRatio)).toFixed(2)]
       : ["", ""]),
-    percent(average("clipped")),
+    `${(100 * average("clipped")).toFixed(2)} %`,
   ];
   return `| ${columns.join(" | ")} |`;
 }
@@ -119,10 +137,12 @@ function row(family: FamilyName, method: string, rollouts: Rollouts, outcomes: r
 const seeds = Number(process.argv[2] ?? DEFAULT_SEEDS);
 if (!Number.isInteger(seeds) || seeds < 1)
   throw new Error(`SEEDS is ${process.argv[2]}; it must be a number from 1 on`);
-console.log(
-  "| task, method | rollouts | greedy at the end | by seed | mean of the run | abs(log π − log μ) | KL(μ ‖ π) | largest π / μ | clipped |",
-);
-console.log("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+const HEADINGS = [
+  ...["method", "rollouts", "greedy at the end", "by seed", "mean of the run", "difference at the end", "of the run"],
+  ...["abs(log π − log μ)", "KL(μ ‖ π)", "largest π / μ", "clipped"],
+];
+console.log(`| ${HEADINGS.join(" | ")} |`);
+console.log(`|${" --- |".repeat(HEADINGS.length)}`);
 for (const [familyName, methodName] of METHODS) {
   const outcomes: Record<Rollouts, Outcome[]> = { float32: [], "int8, corrected": [], int8: [] };
   for (const seed of await usableSeeds(familyName, seeds)) {
@@ -134,5 +154,5 @@ for (const [familyName, methodName] of METHODS) {
     }
   }
   for (const rollouts of Object.keys(ROLLOUTS) as Rollouts[])
-    console.log(row(familyName, methodName, rollouts, outcomes[rollouts]));
+    console.log(row(`${familyName}, ${methodName}`, rollouts, outcomes));
 }

@@ -9,6 +9,7 @@ import { collectGroups } from "../testing/collect-groups.js";
 import { copyCodec, copyConfig, copyCritique, copyPolicy, copyQuestions, copyRewards } from "../testing/copy-task.js";
 import type { TabularPolicy } from "../testing/tabular-policy.js";
 import { splitEvenly, trainingSequences, updatePolicy } from "./update.js";
+import { stepWarnings } from "./warnings.js";
 
 function parse(overrides: Partial<RunConfigInput> = {}): RunConfig {
   return runSchema.parse(copyConfig({ miniBatches: 1, sampling: { maxTokens: 3 }, ...overrides }));
@@ -244,6 +245,14 @@ describe("a correction of the sampler", () => {
         members.flatMap(({ response }) => (response.kind === "initial" ? prompt.length + response.tokens.length : [])),
       );
     expect(statistics.passedTokens - toSampler.passedTokens).toBe(second.reduce((sum, tokens) => sum + tokens, 0));
+  });
+
+  it("takes the place of the warning that sampler and trainer disagree", async () => {
+    const groups = drawnBy(await compared(correction(null)), 0.7);
+    const warningsOf = async (config: RunConfig) =>
+      stepWarnings(groups, (await update(config, groups)).statistics).join();
+    expect(await warningsOf(correction(null))).toContain("sampler and trainer disagree");
+    expect(await warningsOf(correction(2))).toBe("");
   });
 
   it("does not see micro-batches nor the order of the questions in a mini-batch", async () => {

@@ -43,9 +43,11 @@ export function stepWarnings(groups: readonly TrainingGroup[], update: UpdateSta
       `${update.skipped} of ${update.optimizerSteps} optimizer steps were skipped: the gradient was not finite`,
     );
   }
-  if (update.logprobDifference.value > LOGPROB_TOLERANCE) {
+  // With a correction it is expected, and its metrics tell how far they are apart.
+  const corrected = update.sampler.weight.count > 0;
+  if (!corrected && update.logprobDifference.value > LOGPROB_TOLERANCE) {
     warnings.push(
-      `sampler and trainer disagree: their log-probabilities of the same tokens differ by ${update.logprobDifference.value.toPrecision(2)} on average, so importance ratios are wrong`,
+      `sampler and trainer disagree: their log-probabilities of the same tokens differ by ${update.logprobDifference.value.toPrecision(2)} on average, so importance ratios are wrong; a difference of precision alone is what algorithm.samplerCorrection is for`,
     );
   }
   return warnings;

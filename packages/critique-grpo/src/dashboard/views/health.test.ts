@@ -59,3 +59,8 @@ it.each([
 ])("%s is seen where it is, and nothing else", async (kind, courses) => {
   expect(await flagsOf(courses)).toEqual([kind]);
 });
+
+it("a sampler that is corrected for may differ from the trainer", async () => {
+  const courses = { "sampling/logp_difference": () => 0.4, "sampling/importance_weight": () => 0.98 };
+  expect(await flagsOf(courses)).toEqual([]);
+});

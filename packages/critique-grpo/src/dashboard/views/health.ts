@@ -136,7 +136,8 @@ const RULES: readonly Rule[] = [
       "Check that both use the same weights, temperature and precision; a difference of precision is what algorithm.samplerCorrection is for.",
     finding: ({ recent }) => {
       const now = recent("sampling/logp_difference");
-      return now > 0.1 ? `Log-probabilities differ by ${short(now)} on average` : null;
+      const corrected = Number.isFinite(recent("sampling/importance_weight"));
+      return now > 0.1 && !corrected ? `Log-probabilities differ by ${short(now)} on average` : null;
     },
   },
   {
