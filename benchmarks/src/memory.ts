@@ -46,7 +46,7 @@ const cases = {
   "computed-again": { config: models.M, recompute: "always", time: 512, count: 8 },
   "large-full": { config: large, time: 256, count: 8 },
   "large-adapters": { config: large, lora, time: 256, count: 8 },
-  "wide-vocabulary": { config: wide, time: 256, count: 4 },
+  "wide-vocabulary": { config: wide, time: 256, count: 8 },
   reference: { config: large, recompute: "always", time: 128, count: 16, reference: true },
   sampling: { config: large, lora, recompute: "always", time: 128, count: 64, sampled: true },
 } as const satisfies Readonly<Record<string, MemoryCase>>;
