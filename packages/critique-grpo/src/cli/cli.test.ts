@@ -237,6 +237,14 @@ describe("sft", () => {
     expect(stdout).toMatch(/^step 2\/2 {2}loss /m);
     expect(existsSync(project.path("sft/model/model.safetensors"))).toBe(true);
   });
+
+  it("says in a dry run what memory it takes, and is refused where it cannot fit", async () => {
+    const dryRun = (...more: string[]) => project.run(["sft", project.path("sft.yaml"), "--dry-run", ...more]);
+    expect((await dryRun()).stdout).toMatch(/training about \d\.\d GiB of/);
+    const { code, stderr } = await dryRun("--set", "engine.memoryGiB=0.01");
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/training needs about .* but may plan with 0\.0 GiB/);
+  });
 });
 
 describe("doctor", () => {
