@@ -50,6 +50,14 @@ function checkEmbedded({
   return problems;
 }
 
+/** Int8 rollouts are taken for the policy's own where nothing corrects them. Null: nothing to say. */
+export function rolloutWarning({ engine, algorithm, group }: RunConfig): string | null {
+  if (engine.type !== "embedded" || engine.rolloutPrecision !== "int8") return null;
+  if (algorithm.samplerCorrection !== null || algorithm.objective === "supervised" || group.initial === "none")
+    return null;
+  return "engine.rolloutPrecision is int8 without algorithm.samplerCorrection: with a language model's weights that can stop it from learning (docs/rollout-precision.md); set algorithm.samplerCorrection to {}";
+}
+
 function checkTinker(config: TinkerConfig): ConfigProblem[] {
   const { engine, sampling, algorithm } = config;
   const problems: ConfigProblem[] = [];

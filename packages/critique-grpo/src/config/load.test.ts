@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { rolloutWarning } from "./engine-rules.js";
 import { ConfigError } from "./errors.js";
 import { loadRunConfig } from "./run.js";
 
@@ -228,6 +229,15 @@ describe("rules between keys", () => {
     expect(problem(GOOD, ["engine.rolloutPrecision=int8", "engine.device=webgpu"])).toContain(
       "engine.rolloutPrecision: is int8, which runs on the CPU only, but engine.device is webgpu",
     );
+  });
+
+  it("warns of int8 rollouts that nothing corrects, where they are compared", () => {
+    const warning = (...overrides: string[]) =>
+      rolloutWarning(load(GOOD, ["engine.rolloutPrecision=int8", ...overrides]));
+    expect(warning()).toContain("set algorithm.samplerCorrection to {}");
+    expect(warning("algorithm.samplerCorrection={}")).toBeNull();
+    expect(warning("engine.rolloutPrecision=float32")).toBeNull();
+    expect(warning("preset=raft")).toBeNull();
   });
 
   it("needs room for a prompt in the context", () => {

@@ -1,5 +1,6 @@
 /** From a configuration to what `train()` takes: everything cheap is read and checked before the model is loaded. */
 import { dirname } from "node:path";
+import { rolloutWarning } from "../config/engine-rules.js";
 import { InputError } from "../config/errors.js";
 import type { RunConfig } from "../config/schema.js";
 import { loadUserModule } from "../config/user-module.js";
@@ -56,7 +57,7 @@ export async function prepareRun(config: RunConfig): Promise<PreparedRun> {
   const heldOut = sets.flatMap(({ located }) => located);
   checkGold(config, [...loaded, ...heldOut]);
   const { kept: questions, warning } = verifiableQuestions(loaded, rewards, config.reward.unverifiableGold);
-  const warnings = warning === null ? setWarnings : [warning, ...setWarnings];
+  const warnings = [rolloutWarning(config), warning].filter((text) => text !== null).concat(setWarnings);
   const { contextLength, vocabularySize } = readModelLimits(config.engine);
   const { maxTokens } = config.sampling;
   // A refinement is trained as an answer to the bare question: it must fit there, too.
