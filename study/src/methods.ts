@@ -55,6 +55,7 @@ export const METHODS: readonly Method[] = [
 
   guard("only-correct", "refinement.onlyCorrect=true"),
   guard("gradient-share-0.2", "algorithm.offPolicy.maxGradientShare=0.2"),
+  guard("gradient-share-0.05", "algorithm.offPolicy.maxGradientShare=0.05"),
   guard("importance-cap-1", "algorithm.offPolicy.importanceCap=1"),
   guard("annealing", "algorithm.offPolicy.annealing={ steps: 1000 }"),
 

@@ -1,6 +1,6 @@
 /** The tables of the report. */
 import type { CriticName, Family } from "../family.js";
-import { criticOf, METHOD_GROUPS, type MethodGroup, methodsOf } from "../methods.js";
+import { criticOf, METHOD_GROUPS, METHODS, type MethodGroup, methodsOf } from "../methods.js";
 import { type Evidence, estimate, greedy, greedyAtTokens, pass1, pass8 } from "./evidence.js";
 import { count, markdownTable, percent, plain, points } from "./format.js";
 
@@ -63,10 +63,23 @@ export function resultTables(evidence: Evidence, family: Family): string {
           ),
         ];
       });
-    return `### ${GROUP_TITLES[group]}\n\n${markdownTable(header, rows)}`;
+    const table = `### ${GROUP_TITLES[group]}\n\n${markdownTable(header, rows)}`;
+    const idle = group === "guard" ? idleGuards(evidence, family) : [];
+    return idle.length === 0
+      ? table
+      : `${table}\n\nNever acted, for the trained weights are those without it on every seed: ${idle.join(", ")}.`;
   });
   const equal = budget === null ? [] : [equalTokensTable(evidence, family, budget)];
   return [...sections, ...equal].join("\n\n");
+}
+
+/** Guards that changed nothing: the same weights as the family's main method, seed by seed. */
+function idleGuards(evidence: Evidence, { name, mainCritic }: Family): string[] {
+  const guards = METHODS.filter(({ group }) => group === "guard").map((method) => method.name);
+  return guards.filter((guard) => {
+    const pairs = evidence.pairs(name, guard, `critique-grpo-${mainCritic}`);
+    return pairs.length > 0 && pairs.every(([guarded, plain]) => guarded.weights === plain.weights);
+  });
 }
 
 /** The number of sampled tokens that every main run has reached; null without results. */
