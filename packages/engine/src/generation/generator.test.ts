@@ -116,6 +116,22 @@ describe("one model", () => {
     }
   });
 
+  test("and one continuation, prefilled in its place, the same as the first of several, which are copied", async () => {
+    const generator = newGenerator({ threads: 1 });
+    const prompts = Array.from({ length: 12 }, (_, index) =>
+      [...Array(1 + ((index * 5) % 7)).keys()].map((t) => t + index),
+    );
+    const stopTokens = [...Array(20).keys()];
+    const draw = (count: number) =>
+      collect(
+        generator.generate(prompts.map((prompt, seed) => request({ prompt, count, maxTokens: 8, stopTokens, seed }))),
+      );
+    const single = await draw(1);
+    // Some end with their first token, and others take their slots.
+    expect(new Set(single.map(({ tokens }) => tokens.length > 1)).size).toBe(2);
+    expect(single).toEqual((await draw(3)).filter(({ sampleIndex }) => sampleIndex === 0));
+  });
+
   test("so it does with constant weights, where few sequences share all cores and many have one each", async () => {
     const large = parseModelConfig({
       ...config.original,
