@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { relativeError } from "./graph/vjp-check.js";
 import { loadModel } from "./language-model.js";
+import { smallQwen3 } from "./small-model.js";
 import type { LanguageModel, TokenLoss, TokenSequence } from "./types.js";
 import { SafetensorsFile } from "./weights/index.js";
 
@@ -114,18 +115,8 @@ test.each(names.filter((name) => readReference(name).adamW))("AdamW on %s follow
     expect(maxDifference(model.parameters().get(parameter)!.data, expected), parameter).toBeLessThan(2e-5);
 });
 
-/** A small Qwen3 of its own for what the fixtures do not cover. */
-const config = {
-  architectures: ["Qwen3ForCausalLM"],
-  vocab_size: 40,
-  hidden_size: 32,
-  intermediate_size: 48,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  head_dim: 8,
-  max_position_embeddings: 64,
-};
+/** For what the fixtures do not cover. */
+const config = smallQwen3;
 const fresh = async (seed = 7) => {
   const model = await loadModel({ config, seed });
   open.push(model);

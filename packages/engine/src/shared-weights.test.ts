@@ -4,20 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { loadModel } from "./language-model.js";
+import { smallQwen3 } from "./small-model.js";
 import type { LanguageModel, SampleRequest, TokenLoss, TokenSequence } from "./types.js";
 
-const config = {
-  architectures: ["Qwen3ForCausalLM"],
-  vocab_size: 40,
-  hidden_size: 32,
-  intermediate_size: 48,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  head_dim: 8,
-  max_position_embeddings: 64,
-};
-const base = { config, seed: 7 };
+const base = { config: smallQwen3, seed: 7 };
 const adapter = (seed: number) => ({ rank: 3, alpha: 6, seed });
 
 const sequences: TokenSequence[] = Array.from({ length: 5 }, (_, i) => ({
