@@ -11,6 +11,7 @@ export default defineConfig({
       "benchmarks/**/*.test.ts",
       "study/src/**/*.test.ts",
     ],
+    setupFiles: ["./vitest.setup.ts"],
     // The engine uses every core itself: files run one after another on small machines.
     pool: "forks",
     maxWorkers: 2,

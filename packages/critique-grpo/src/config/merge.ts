@@ -12,9 +12,8 @@ export function merge(base: unknown, over: unknown): unknown {
   if (over === undefined) return base;
   if (!isRecord(base) || !isRecord(over)) return over;
   if (over.type !== undefined && base.type !== undefined && over.type !== base.type) return over;
-  const result: Record<string, unknown> = { ...base };
-  for (const [key, value] of Object.entries(over)) result[key] = merge(base[key], value);
-  return result;
+  const merged = Object.entries(over).map(([key, value]) => [key, merge(getAt(base, [key]), value)] as const);
+  return { ...base, ...Object.fromEntries(merged) };
 }
 
 /** `value` with what stands at `path` replaced; missing objects are made. */

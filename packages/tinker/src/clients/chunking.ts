@@ -65,7 +65,7 @@ export function mergeOutputs(outputs: readonly ForwardBackwardOutput[]): Forward
  * a chunk lacks, or of unknown reductions (`hash_unordered` is Python's own tuple hash), are dropped rather than guessed.
  */
 export function mergeMetrics(outputs: readonly ForwardBackwardOutput[]): Record<string, number> {
-  const merged: Record<string, number> = {};
+  const merged = new Map<string, number>();
   const weights = outputs.map((output) => output.lossFnOutputs.length);
   const totalWeight = weights.reduce((total, weight) => total + weight, 0);
   for (const name of Object.keys(outputs[0]?.metrics ?? {})) {
@@ -74,34 +74,40 @@ export function mergeMetrics(outputs: readonly ForwardBackwardOutput[]): Record<
     const mean = values.reduce((total, value, i) => total + value * (weights[i]! / totalWeight), 0);
     switch (name.slice(name.lastIndexOf(":") + 1)) {
       case "sum":
-        merged[name] = values.reduce((total, value) => total + value, 0);
+        merged.set(
+          name,
+          values.reduce((total, value) => total + value, 0),
+        );
         break;
       case "mean":
-        merged[name] = mean;
+        merged.set(name, mean);
         break;
       case "slack":
-        merged[name] = Math.max(...values) - mean;
+        merged.set(name, Math.max(...values) - mean);
         break;
       case "min":
-        merged[name] = Math.min(...values);
+        merged.set(name, Math.min(...values));
         break;
       case "max":
-        merged[name] = Math.max(...values);
+        merged.set(name, Math.max(...values));
         break;
       case "hash2":
-        merged[name] = Number(
-          BigInt.asUintN(
-            64,
-            values.reduce((total, value) => total + BigInt(Math.trunc(value)), 0n),
+        merged.set(
+          name,
+          Number(
+            BigInt.asUintN(
+              64,
+              values.reduce((total, value) => total + BigInt(Math.trunc(value)), 0n),
+            ),
           ),
         );
         break;
       case "unique":
         values.forEach((value, i) => {
-          merged[i === 0 ? name : `${name}_${i}`] = value;
+          merged.set(i === 0 ? name : `${name}_${i}`, value);
         });
         break;
     }
   }
-  return merged;
+  return Object.fromEntries(merged);
 }

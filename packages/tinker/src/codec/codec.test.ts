@@ -89,6 +89,22 @@ describe("forward_backward requests", () => {
     );
   });
 
+  it("keep foreign names that mean something in JavaScript", () => {
+    const tensors = JSON.parse('{"__proto__":{"data":[1],"dtype":"float32","shape":[1]}}') as Record<
+      string,
+      TensorData
+    >;
+    const value: ForwardBackwardRequest = {
+      modelId: "m",
+      lossFn: "ppo",
+      lossFnConfig: JSON.parse('{"__proto__":0.5,"constructor":2}') as Record<string, number>,
+      forwardOnly: false,
+      data: [{ modelInput: { chunks: [] }, lossFnInputs: tensors }],
+    };
+    expect(plain(decodeForwardBackwardRequest(encodeForwardBackwardRequest(value)))).toEqual(plain(value));
+    expect(plain(forwardBackwardRequestFromJson(forwardBackwardRequestToJson(value)))).toEqual(plain(value));
+  });
+
   it("are the bytes of the protobuf format", () => {
     // Field 1 "m", field 2 = 1, field 3 (datum) with one text chunk, field 4 "ce", field 6 true.
     const bytes = encodeForwardBackwardRequest({

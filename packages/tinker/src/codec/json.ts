@@ -45,11 +45,11 @@ export function optional<T>(value: unknown, where: string, read: (value: unknown
 
 /** A record of numbers; null entries are left out. */
 export function asMetrics(value: unknown, where: string): Record<string, number> {
-  const metrics: Record<string, number> = {};
-  for (const [name, item] of Object.entries(optional(value, where, asObject) ?? {})) {
-    if (typeof item === "number") metrics[name] = item;
-  }
-  return metrics;
+  return Object.fromEntries(
+    Object.entries(optional(value, where, asObject) ?? {}).filter(
+      (entry): entry is [string, number] => typeof entry[1] === "number",
+    ),
+  );
 }
 
 function wrong(value: unknown, where: string, expected: string): ProtocolError {

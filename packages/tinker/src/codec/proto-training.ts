@@ -36,7 +36,8 @@ export function decodeForwardBackwardRequest(bytes: Uint8Array): ForwardBackward
   let lossFn = "";
   let forwardOnly = false;
   const data: Datum[] = [];
-  const lossFnConfig: Record<string, number> = {};
+  // Maps until the end: a foreign key named __proto__ is a key like any other.
+  const lossFnConfig = new Map<string, number>();
   for (const field of readFields(bytes)) {
     if (field.number === 1) modelId = fieldText(field);
     else if (field.number === 2) seqId = field.integer;
@@ -44,7 +45,7 @@ export function decodeForwardBackwardRequest(bytes: Uint8Array): ForwardBackward
     else if (field.number === 4) lossFn = fieldText(field);
     else if (field.number === 5) {
       const [key, value] = readMapEntry(field.bytes, fieldDouble);
-      lossFnConfig[key] = value ?? 0;
+      lossFnConfig.set(key, value ?? 0);
     } else if (field.number === 6) forwardOnly = field.integer !== 0;
   }
   return {
@@ -53,7 +54,7 @@ export function decodeForwardBackwardRequest(bytes: Uint8Array): ForwardBackward
     lossFn,
     forwardOnly,
     ...(seqId === 0 ? {} : { seqId }),
-    ...(Object.keys(lossFnConfig).length === 0 ? {} : { lossFnConfig }),
+    ...(lossFnConfig.size === 0 ? {} : { lossFnConfig: Object.fromEntries(lossFnConfig) }),
   };
 }
 
@@ -68,17 +69,17 @@ function writeDatum(writer: ProtobufWriter, datum: Datum): void {
 
 function readDatum(bytes: Uint8Array): Datum {
   const chunks: ModelInputChunk[] = [];
-  const lossFnInputs: Record<string, TensorData> = {};
+  const lossFnInputs = new Map<string, TensorData>();
   for (const field of readFields(bytes)) {
     if (field.number === 1) chunks.push(readChunk(field.bytes));
     else if (field.number === 2) {
       const [name, tensor] = readMapEntry(field.bytes, (value) => readTensor(value.bytes));
       if (tensor === undefined) throw new ProtocolError(`loss_fn_inputs.${name} has no tensor`);
-      lossFnInputs[name] = tensor;
+      lossFnInputs.set(name, tensor);
     }
   }
   const modelInput: ModelInput = { chunks };
-  return { modelInput, lossFnInputs };
+  return { modelInput, lossFnInputs: Object.fromEntries(lossFnInputs) };
 }
 
 function writeChunk(writer: ProtobufWriter, chunk: ModelInputChunk): void {
@@ -230,16 +231,16 @@ function writeRecord(record: ProtobufWriter, rows: readonly LossFnOutput[]): voi
 export function decodeForwardBackwardOutput(bytes: Uint8Array): ForwardBackwardOutput {
   let lossFnOutputType = "";
   const lossFnOutputs: LossFnOutput[] = [];
-  const metrics: Record<string, number> = {};
+  const metrics = new Map<string, number>();
   for (const field of readFields(bytes)) {
     if (field.number === 1) lossFnOutputType = fieldText(field);
     else if (field.number === 2) lossFnOutputs.push(...readRecord(field.bytes));
     else if (field.number === 3) {
       const [name, value] = readMapEntry(field.bytes, fieldDouble);
-      metrics[name] = value ?? 0;
+      metrics.set(name, value ?? 0);
     }
   }
-  return { lossFnOutputType, lossFnOutputs, metrics };
+  return { lossFnOutputType, lossFnOutputs, metrics: Object.fromEntries(metrics) };
 }
 
 function readRecord(bytes: Uint8Array): LossFnOutput[] {

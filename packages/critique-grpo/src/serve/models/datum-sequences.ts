@@ -105,9 +105,12 @@ export class DatumBatch {
   #losses(sequence: DatumSequence, logprobs: Float32Array) {
     const { inputs } = this.#data[sequence.datum]!;
     const end = sequence.offset + logprobs.length;
-    const sliced: Record<string, TensorData> = {};
-    for (const [name, tensor] of Object.entries(inputs))
-      sliced[name] = { ...tensor, data: tensor.data.slice(sequence.offset, end) };
+    const sliced = Object.fromEntries(
+      Object.entries(inputs).map(([name, tensor]) => [
+        name,
+        { ...tensor, data: tensor.data.slice(sequence.offset, end) },
+      ]),
+    );
     const result = tokenLosses(this.#request.lossFn, this.#request.lossFnConfig, logprobs, sliced);
     for (const position of sequence.skipped) {
       result.losses[position] = 0;
