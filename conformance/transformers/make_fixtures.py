@@ -22,6 +22,8 @@ import reference as ref  # noqa: E402
 
 FIXTURES = Path(__file__).resolve().parents[2] / "packages" / "engine" / "fixtures"
 LENGTHS = [(3, 9), (8, 4), (1, 15)]
+# Two more responses to the prompt of 8 and one to that of 3.
+SHARING = [(1, 7), (1, 2), (0, 5)]
 TEMPERATURES = [1.0, 0.7]
 GREEDY_TOKENS = 20
 MINIMUM_MARGIN = 2e-3
@@ -182,7 +184,7 @@ def write(fixture: Fixture) -> None:
     model = load(directory)
     check_reload(fixture, fresh, model)
     exact = copy.deepcopy(model).double()
-    sequences = ref.random_sequences(generator, config.vocab_size, LENGTHS)
+    sequences = ref.random_sequences(generator, config.vocab_size, LENGTHS, SHARING)
     coefficients = ref.random_coefficients(generator, sequences)
     result: dict = {
         "schemaVersion": 1,

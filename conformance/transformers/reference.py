@@ -32,11 +32,19 @@ class Coefficients:
     entropy: list[float]
 
 
-def random_sequences(generator: torch.Generator, vocabulary: int, lengths: list[tuple[int, int]]) -> list[Sequence]:
+def random_sequences(
+    generator: torch.Generator,
+    vocabulary: int,
+    lengths: list[tuple[int, int]],
+    sharing: list[tuple[int, int]] | None = None,
+) -> list[Sequence]:
+    """Lengths of prompt and response; then, for `sharing`, responses of a length to the prompt of an earlier sequence."""
+
     def draw(count: int) -> list[int]:
         return torch.randint(0, vocabulary, (count,), generator=generator).tolist()
 
-    return [Sequence(draw(prompt), draw(response)) for prompt, response in lengths]
+    sequences = [Sequence(draw(prompt), draw(response)) for prompt, response in lengths]
+    return sequences + [Sequence(sequences[index].prompt, draw(response)) for index, response in sharing or []]
 
 
 def random_coefficients(generator: torch.Generator, sequences: list[Sequence]) -> list[Coefficients]:

@@ -101,9 +101,12 @@ export interface ForwardBackwardResult<S extends TokenSequence> {
   readonly loss: number;
   /** One entry a sequence, in the order given. */
   readonly sequences: readonly { readonly sequence: S; readonly current: TokenLogprobs; readonly loss: number }[];
-  /** Tokens that ran through the layers, shared inputs once, without and with padding. */
+  /** Tokens of prompts and responses that the layers read, those of sequences with the same input once. */
   readonly tokens: number;
-  readonly paddedTokens: number;
+  /** Rows that the layers computed: a prompt that sequences of a micro-batch have in common once, padding included. */
+  readonly computedTokens: number;
+  /** Of these, padding. */
+  readonly paddingTokens: number;
 }
 
 export interface AdamWOptions {

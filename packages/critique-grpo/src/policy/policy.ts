@@ -94,7 +94,10 @@ export interface ForwardBackwardResult<S extends TokenSequence> {
   readonly sequences: readonly { readonly sequence: S; readonly current: TokenLogprobs; readonly loss: number }[];
   /** Tokens of prompts and responses, counted for every pass over them: what a service bills. */
   readonly tokens: number;
-  readonly paddedTokens: number;
+  /** Tokens that were computed in each pass: prompts that sequences have in common once, padding included. */
+  readonly computedTokens: number;
+  /** Of these, padding. */
+  readonly paddingTokens: number;
 }
 
 export interface AdamWParameters {

@@ -256,5 +256,5 @@ function describeResult<S extends TokenSequence>(
   const passes = (indices: Iterable<number>) => [...indices].reduce((sum, index) => sum + length(sequences[index]!), 0);
   const tokens = passes(sequences.keys()) + passes(custom);
   const loss = described.reduce((sum, sequence) => sum + sequence.loss, 0);
-  return { loss, sequences: described, tokens, paddedTokens: tokens };
+  return { loss, sequences: described, tokens, computedTokens: tokens, paddingTokens: 0 };
 }

@@ -137,7 +137,7 @@ export class TinkerPolicy implements Policy {
     requireUnitTemperature(options);
     // Only before: a gradient that was sent must not be left undecided.
     options.signal?.throwIfAborted();
-    if (sequences.length === 0) return { loss: 0, sequences: [], tokens: 0, paddedTokens: 0 };
+    if (sequences.length === 0) return { loss: 0, sequences: [], tokens: 0, computedTokens: 0, paddingTokens: 0 };
     this.#used = true;
     const { result, finite, underWay } = await forwardBackward(
       this.#training,

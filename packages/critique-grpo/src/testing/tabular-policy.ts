@@ -118,7 +118,7 @@ export class TabularPolicy implements Policy {
     }
     const tokens = sequences.reduce((sum, { prompt, response }) => sum + prompt.length + response.length, 0);
     const loss = results.reduce((sum, result) => sum + result.loss, 0);
-    return { loss, sequences: results, tokens, paddedTokens: tokens };
+    return { loss, sequences: results, tokens, computedTokens: tokens, paddingTokens: 0 };
   }
 
   async optimizerStep(parameters: AdamWParameters): Promise<OptimizerStepResult> {

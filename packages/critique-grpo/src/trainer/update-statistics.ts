@@ -124,8 +124,8 @@ export class UpdateStatistics {
   trainedTokens = 0;
   /** Prompt and response tokens of every forward and backward pass, those that only measure included. */
   passedTokens = 0;
-  /** Tokens that the engine computed in the forward and backward passes of the loss, without and with padding. */
-  readonly #computed = { tokens: 0, padded: 0 };
+  /** Of the forward and backward passes of the loss; see `ForwardBackwardResult`. */
+  readonly #computed = { tokens: 0, rows: 0, padding: 0 };
 
   addEmpty(miniBatches: number): void {
     this.empty += miniBatches;
@@ -144,7 +144,8 @@ export class UpdateStatistics {
     this.optimizerSteps++;
     this.passedTokens += result.tokens + guards.measuredTokens;
     this.#computed.tokens += result.tokens;
-    this.#computed.padded += result.paddedTokens;
+    this.#computed.rows += result.computedTokens;
+    this.#computed.padding += result.paddingTokens;
     this.annealing.add(guards.annealing);
     this.shareScale.add(guards.shareScale);
     if (step.skipped) this.skipped++;
@@ -164,7 +165,13 @@ export class UpdateStatistics {
 
   /** Share of padding in what was computed; NaN if nothing was. */
   get paddingShare(): number {
-    return 1 - this.#computed.tokens / this.#computed.padded;
+    return this.#computed.padding / this.#computed.rows;
+  }
+
+  /** Share of the tokens that needed no computation because an identical prompt had been computed; NaN if none. */
+  get sharedPromptShare(): number {
+    const { tokens, rows, padding } = this.#computed;
+    return 1 - (rows - padding) / tokens;
   }
 
   /** Share of a kind of sequence in Σ |∂L/∂log π| over all trained tokens. */

@@ -4,6 +4,7 @@ import type { Device, DeviceSession, DeviceTensor, RunOptions, Tensor } from "..
 import { type EvaluatedSequence, evaluateMembers, gatherInputs, type SharedInput } from "../training/identical.js";
 import { evaluateLoss, type LossSpan, lossSpans, type Pass } from "../training/lane.js";
 import { type MicroBatch, planMicroBatches } from "../training/micro-batches.js";
+import { gridLayout } from "../training/row-layout.js";
 import type {
   ForwardBackwardOptions,
   ForwardBackwardResult,
@@ -57,12 +58,11 @@ export class DeviceTrainer {
     tokenLoss: TokenLoss<S>,
     options: ForwardBackwardOptions,
   ): Promise<ForwardBackwardResult<S>> {
-    const { results, tokens, paddedTokens } = await this.run(sequences, tokenLoss, options);
+    const { results, ...counts } = await this.run(sequences, tokenLoss, options);
     return {
       loss: results.reduce((sum, { loss }) => sum + loss, 0),
       sequences: sequences.map((sequence, index) => ({ sequence, ...results[index]! })),
-      tokens,
-      paddedTokens,
+      ...counts,
     };
   }
 
@@ -91,16 +91,14 @@ export class DeviceTrainer {
     const plan = planMicroBatches(lengths, microBatchTokens);
     const pass: Pass = { inputs, evaluate, training: tokenLoss !== undefined, temperature };
     for (const batch of plan) await this.runMicroBatch(pass, batch, signal ? { signal } : {});
-    return {
-      results,
-      tokens: lengths.reduce((sum, length) => sum + length, 0),
-      paddedTokens: plan.reduce((sum, { members, time }) => sum + members.length * time, 0),
-    };
+    const tokens = lengths.reduce((sum, length) => sum + length, 0);
+    const computedTokens = plan.reduce((sum, { members, time }) => sum + members.length * time, 0);
+    return { results, tokens, computedTokens, paddingTokens: computedTokens - tokens };
   }
 
   private async runMicroBatch(pass: Pass, { members, time }: MicroBatch, options: RunOptions): Promise<void> {
     const inputs = members.map((index) => pass.inputs[index]!);
-    const spans = lossSpans(inputs, time);
+    const spans = lossSpans(inputs, gridLayout(inputs, time));
     const rows = tokenRows(spans);
     const feeds = { ...(await this.feeds(inputs, time)), ...rowFeeds(spans, pass.temperature) };
     const results = { logprob: column(rows.logprobs), entropy: column(rows.entropies) };
@@ -206,7 +204,7 @@ function tokenRows(spans: readonly LossSpan[]) {
 
 /** Which hidden states are read, and what they are to predict. */
 function rowFeeds(spans: readonly LossSpan[], temperature: number): Record<string, Tensor> {
-  const rows = Int32Array.from(spans.flatMap(({ sequence, start }) => sequence.response.map((_, i) => start + i)));
+  const rows = Int32Array.from(spans.flatMap(({ sequence, first }) => sequence.response.map((_, i) => first + i)));
   const targets = BigInt64Array.from(spans.flatMap(({ sequence }) => sequence.response).map(BigInt));
   return {
     rows: { type: "int32", shape: [rows.length], data: rows },

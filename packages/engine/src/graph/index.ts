@@ -17,6 +17,7 @@ export { gemm, type LowRankFactors, linear, lowRankLinear, type MatMulOptions, m
 export { rmsNorm } from "./ops/normalization.js";
 export { type RotaryTables, rotaryEmbedding } from "./ops/rotary.js";
 export { expandAs, reduceSum, reshape, reshapeBy, transpose } from "./ops/shape.js";
+export { collectRows, type SpreadSources, spreadRows } from "./ops/slots.js";
 export { type ForwardAndBackward, partition, type SavedValue, type Subgraph, subgraph } from "./partition.js";
 export { dataTypes, serialiseModel } from "./serialise.js";
 export {

@@ -3,6 +3,7 @@ import { useSoftwareAdapter } from "../runtime/software-adapter.js";
 import {
   add,
   causalAttention,
+  collectRows,
   expandAs,
   exponential,
   gatherRows,
@@ -18,6 +19,7 @@ import {
   rmsNorm,
   rotaryEmbedding,
   scale,
+  spreadRows,
   subtract,
   swiglu,
   tokenDistribution,
@@ -49,6 +51,9 @@ const rowsOf = (x: Numbers, size: number) =>
   Array.from({ length: x.length / size }, (_, i) => x.slice(i * size, (i + 1) * size));
 const int64 = (values: readonly number[], shape: readonly number[]) =>
   ({ type: "int64", shape, data: BigInt64Array.from(values, BigInt) }) as const;
+
+const int32 = (values: readonly number[], shape: readonly number[]) =>
+  ({ type: "int32", shape, data: Int32Array.from(values) }) as const;
 
 const matmulCases = [false, true].flatMap((transposeA) =>
   [false, true].map((transposeB): [string, VjpCase] => [
@@ -213,6 +218,54 @@ const cases: [string, VjpCase][] = [
           return value * cosine[entry]! + other * sine[entry]!;
         }),
       ],
+    },
+  ],
+  [
+    "rotaryEmbedding with the heads side by side, each row at a position of its own",
+    {
+      inputs: { x: [3, 1, 16] },
+      fixed: {
+        cosine: { type: "float32", shape: [3, 4], data: Float32Array.from(cosine) },
+        sine: { type: "float32", shape: [3, 4], data: Float32Array.from(sine) },
+        positions: int64([2, 0, 2], [3, 1]),
+      },
+      build: ({ x, cosine, sine, positions }) => [
+        rotaryEmbedding(x!, { cosine: cosine!, sine: sine!, positions: positions! }),
+      ],
+      reference: ({ x }) => [
+        x!.map((value, i) => {
+          const entry = [2, 0, 2][Math.floor(i / 16)]! * 4 + (i % 4);
+          const other = i % 8 < 4 ? -x![i + 4]! : x![i - 4]!;
+          return value * cosine[entry]! + other * sine[entry]!;
+        }),
+      ],
+    },
+  ],
+  [
+    // Rows 0 and 1 are in several slots, rows 2 and 3 in one; slot 5 is what row 0 fills up with and passes no gradient.
+    "spreadRows to slots, some rows to several",
+    {
+      inputs: { x: [4, 3] },
+      fixed: {
+        slots: int32([1, 2, 0, 1, 3, 0], [1, 2, 3]),
+        many: int32([2, 5, 0, 3], [2, 2]),
+        one: int32([1, 4], [2]),
+      },
+      build: ({ x, slots, many, one }) => [spreadRows(x!, slots!, { many: many!, one: one! })],
+      reference: ({ x }) => [[1, 2, 0, 1, 3, 0].flatMap((row) => x!.slice(row * 3, row * 3 + 3))],
+    },
+  ],
+  [
+    "spreadRows one to one, and collectRows back in another order",
+    {
+      inputs: { x: [4, 3] },
+      fixed: { slots: int32([3, 1, 0, 2], [2, 1, 2]), back: int32([2, 1, 3, 0], [4]), order: int32([1, 0, 3, 2], [4]) },
+      build: ({ x, slots, back, order }, graph) => {
+        const spread = spreadRows(x!, slots!, back!);
+        const inverse = graph.node("Reshape", [order!, graph.integers([2, 1, 2])], [{ shape: [2, 1, 2] }])[0]!;
+        return [collectRows(multiply(spread, spread), order!, inverse)];
+      },
+      reference: ({ x }) => [[1, 3, 2, 0].flatMap((row) => x!.slice(row * 3, row * 3 + 3).map((v) => v * v))],
     },
   ],
   [

@@ -1,4 +1,10 @@
-export { type BatchAttentionInputs, batchAttention } from "./attention.js";
+export {
+  type BatchAttentionInputs,
+  batchAttention,
+  type SharedAttentionInputs,
+  type SlotInputs,
+  sharedAttention,
+} from "./attention.js";
 export { causalMask } from "./causal-mask.js";
 export {
   type AttentionInput,

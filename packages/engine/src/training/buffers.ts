@@ -26,6 +26,15 @@ export class BufferPool {
     return float(buffer.subarray(0, count), resolved);
   }
 
+  /** The same for integers. A name is either of floats or of one type of integers. */
+  integers(name: string, shape: readonly number[], type: "int32" | "int64"): Tensor {
+    const count = elementCount(shape);
+    const { buffer, byteOffset } = this.tensor(name, [type === "int64" ? 2 * count : count], {}).data;
+    const data =
+      type === "int64" ? new BigInt64Array(buffer, byteOffset, count) : new Int32Array(buffer, byteOffset, count);
+    return { type, shape, data };
+  }
+
   clear(): void {
     this.buffers.clear();
     this.generation++;

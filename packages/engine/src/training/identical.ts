@@ -9,6 +9,9 @@ export interface IdenticalSequences extends TokenSequence {
 /** Sequences that feed the same tokens to the layers: the last response token is predicted but never read. */
 export interface SharedInput {
   readonly tokens: readonly number[];
+  /** Number of the prompt that the tokens start with, and how long it is: inputs may have it in common. */
+  readonly prompt: number;
+  readonly promptLength: number;
   readonly sequences: readonly IdenticalSequences[];
 }
 
@@ -22,7 +25,7 @@ export interface EvaluatedSequence {
  * it: one-token answers to a question share all of their input. Sequences without a response are left out.
  */
 export function gatherInputs(sequences: readonly TokenSequence[]): readonly SharedInput[] {
-  const inputs = new Map<string, SharedInput & { readonly sequences: Distinct[] }>();
+  const inputs = new Map<string, { readonly tokens: readonly number[]; readonly sequences: Distinct[] }>();
   const distinct = new Map<string, Distinct>();
   for (const [index, { prompt, response }] of sequences.entries()) {
     if (response.length === 0) continue;
@@ -40,7 +43,15 @@ export function gatherInputs(sequences: readonly TokenSequence[]): readonly Shar
     if (input) input.sequences.push(sequence);
     else inputs.set(inputKey, { tokens, sequences: [sequence] });
   }
-  return [...inputs.values()];
+  const prompts = new Map<string, number>();
+  return [...inputs.values()].map((input) => {
+    // Whatever comes after the shortest prompt of an input is a response to it.
+    const { prompt } = input.sequences.reduce((a, b) => (b.prompt.length < a.prompt.length ? b : a));
+    const key = prompt.join();
+    const number = prompts.get(key) ?? prompts.size;
+    prompts.set(key, number);
+    return { ...input, prompt: number, promptLength: prompt.length };
+  });
 }
 
 type Distinct = TokenSequence & { readonly members: number[] };

@@ -5,9 +5,9 @@ import type { ModelConfig } from "../weights/index.js";
 import type { GradientArena } from "./gradients.js";
 import { Head, type HeadPlan, type HeadRows } from "./head.js";
 import type { IdenticalSequences, SharedInput } from "./identical.js";
-import type { MicroBatch } from "./micro-batches.js";
+import { type RowLayout, rowLayout } from "./row-layout.js";
 import { Trunk } from "./trunk.js";
-import type { TrunkBatch, TrunkPlan } from "./trunk-plan.js";
+import type { TrunkPlan } from "./trunk-plan.js";
 
 /** One pass over some sequences: what is asked for and where the answers go. */
 export interface Pass {
@@ -38,14 +38,14 @@ export class Lane {
   }
 
   /** Runs one micro-batch of the pass; its gradients are added to the lane's arena. */
-  async run(pass: Pass, { members, time }: MicroBatch, options: RunOptions): Promise<void> {
+  async run(pass: Pass, members: readonly number[], options: RunOptions): Promise<void> {
     const { temperature, training } = pass;
-    const batch: TrunkBatch = { batch: members.length, time };
     const inputs = members.map((index) => pass.inputs[index]!);
-    this.embed(inputs, this.trunk.input(batch).data, time);
-    const hidden = await this.trunk.forward(batch, training, options);
+    const layout = rowLayout(inputs);
+    this.embed(inputs, layout, this.trunk.input(layout).data);
+    const hidden = await this.trunk.forward(layout, training, options);
 
-    const spans = lossSpans(inputs, time);
+    const spans = lossSpans(inputs, layout);
     const rows = this.head.rows(spans.reduce((sum, { sequence }) => sum + sequence.response.length, 0));
     gatherLossRows(spans, hidden.data, rows, this.config.hiddenSize);
     await this.head.forward(rows, temperature, training, options);
@@ -53,11 +53,11 @@ export class Lane {
     if (!training) return;
 
     await this.head.backward(rows, temperature, withEntropy, options);
-    const outputGradient = this.trunk.outputGradient(batch).data;
+    const outputGradient = this.trunk.outputGradient(layout).data;
     outputGradient.fill(0);
     addLossRows(spans, rows, outputGradient, this.config.hiddenSize);
-    const inputGradient = await this.trunk.backward(batch, options);
-    if (this.trunkPlan.isTrained(embeddingName)) this.addEmbeddingGradients(inputs, inputGradient.data, time);
+    const inputGradient = await this.trunk.backward(layout, options);
+    if (this.trunkPlan.isTrained(embeddingName)) this.addEmbeddingGradients(inputs, layout, inputGradient.data);
   }
 
   close(): void {
@@ -66,62 +66,74 @@ export class Lane {
   }
 
   /** Writes each token's embedding to its row; padding is zero. */
-  private embed(inputs: readonly SharedInput[], x: Float32Array, time: number): void {
+  private embed(inputs: readonly SharedInput[], { runs, padding }: RowLayout, x: Float32Array): void {
     const { hiddenSize } = this.config;
-    for (const [row, { tokens }] of inputs.entries()) {
-      const start = row * time;
-      for (const [position, token] of tokens.entries()) {
-        const to = (start + position) * hiddenSize;
-        this.gradients.readWeight(embeddingName, token * hiddenSize, x.subarray(to, to + hiddenSize));
+    for (const { member, from, count, row } of runs) {
+      const { tokens } = inputs[member]!;
+      for (let i = 0; i < count; i++) {
+        const to = (row + i) * hiddenSize;
+        this.gradients.readWeight(embeddingName, tokens[from + i]! * hiddenSize, x.subarray(to, to + hiddenSize));
       }
-      x.fill(0, (start + tokens.length) * hiddenSize, (start + time) * hiddenSize);
     }
+    for (const [first, end] of padding) x.fill(0, first * hiddenSize, end * hiddenSize);
   }
 
-  private addEmbeddingGradients(inputs: readonly SharedInput[], dx: Float32Array, time: number): void {
+  private addEmbeddingGradients(inputs: readonly SharedInput[], { runs }: RowLayout, dx: Float32Array): void {
     const { hiddenSize } = this.config;
     const { data: gradient } = this.gradients.gradient(embeddingName);
-    for (const [row, { tokens }] of inputs.entries()) {
-      for (const [position, token] of tokens.entries()) {
-        const to = token * hiddenSize;
-        const from = (row * time + position) * hiddenSize;
-        for (let i = 0; i < hiddenSize; i++) gradient[to + i]! += dx[from + i]!;
+    for (const { member, from, count, row } of runs) {
+      const { tokens } = inputs[member]!;
+      for (let token = 0; token < count; token++) {
+        const to = tokens[from + token]! * hiddenSize;
+        const source = (row + token) * hiddenSize;
+        for (let i = 0; i < hiddenSize; i++) gradient[to + i]! += dx[source + i]!;
       }
     }
   }
 }
 
-/** Where the predictions of a sequence's response start in a micro-batch. */
+/** Where the predictions of a sequence's response are in a micro-batch. */
 export interface LossSpan {
   readonly sequence: IdenticalSequences;
-  /** Row of the hidden states whose prediction is the first response token. */
-  readonly start: number;
+  /** Row of the hidden states whose prediction is the first response token: the last one of the prompt. */
+  readonly first: number;
+  /** Row of the second one's; the others follow it. */
+  readonly rest: number;
 }
 
-export function lossSpans(inputs: readonly SharedInput[], time: number): LossSpan[] {
-  return inputs.flatMap(({ sequences }, row) =>
-    sequences.map((sequence) => ({ sequence, start: row * time + sequence.prompt.length - 1 })),
+export function lossSpans(inputs: readonly SharedInput[], { rowOf }: Pick<RowLayout, "rowOf">): LossSpan[] {
+  return inputs.flatMap(({ sequences, tokens }, member) =>
+    sequences.map((sequence) => {
+      const { length } = sequence.prompt;
+      const first = rowOf(member, length - 1);
+      return { sequence, first, rest: length < tokens.length ? rowOf(member, length) : first + 1 };
+    }),
   );
 }
 
 function gatherLossRows(spans: readonly LossSpan[], hidden: Float32Array, rows: HeadRows, hiddenSize: number): void {
   let offset = 0;
-  for (const { sequence, start } of spans) {
+  for (const { sequence, first, rest } of spans) {
     const { response } = sequence;
-    rows.hidden.set(hidden.subarray(start * hiddenSize, (start + response.length) * hiddenSize), offset * hiddenSize);
+    rows.hidden.set(hidden.subarray(first * hiddenSize, (first + 1) * hiddenSize), offset * hiddenSize);
+    const others = hidden.subarray(rest * hiddenSize, (rest + response.length - 1) * hiddenSize);
+    rows.hidden.set(others, (offset + 1) * hiddenSize);
     for (const [i, token] of response.entries()) rows.targets[offset + i] = BigInt(token);
     offset += response.length;
   }
 }
 
-/** Sequences of one input share rows of the hidden states: their gradients add up. */
+/** Sequences share rows of the hidden states: their gradients add up. */
 function addLossRows(spans: readonly LossSpan[], rows: HeadRows, hidden: Float32Array, hiddenSize: number): void {
   let offset = 0;
-  for (const { sequence, start } of spans) {
-    const count = sequence.response.length * hiddenSize;
-    const to = start * hiddenSize;
-    for (let i = 0; i < count; i++) hidden[to + i]! += rows.hiddenGradients[offset + i]!;
-    offset += count;
+  const add = (row: number, count: number) => {
+    const to = row * hiddenSize;
+    for (let i = 0; i < count * hiddenSize; i++) hidden[to + i]! += rows.hiddenGradients[offset + i]!;
+    offset += count * hiddenSize;
+  };
+  for (const { sequence, first, rest } of spans) {
+    add(first, 1);
+    add(rest, sequence.response.length - 1);
   }
 }
 

@@ -29,7 +29,7 @@ export interface MicroBatch {
  * What a micro-batch costs beside its tokens, in tokens: the weights are read, laid out for the products and added to once
  * more. That and a token's arithmetic are both proportional to the number of weights, so one number serves all models.
  */
-const MICRO_BATCH_OVERHEAD_TOKENS = 16;
+export const MICRO_BATCH_OVERHEAD_TOKENS = 16;
 
 /**
  * Groups sequences of similar length so that members × longest stays within a token budget. A sequence longer than the
@@ -56,21 +56,4 @@ export function planMicroBatches(lengths: readonly number[], tokenBudget: number
   for (let start = 0; start < order.length; start = ends[start]!)
     batches.push({ members: order.slice(start, ends[start]), time: lengths[order[start]!]! });
   return batches;
-}
-
-/**
- * Distributes the work over lanes that run side by side: micro-batches small enough that every lane gets a share, each
- * given to the lane with the least work so far. Like the micro-batches, it depends on the lengths alone.
- */
-export function planLanes(lengths: readonly number[], tokenBudget: number, laneCount: number): readonly MicroBatch[][] {
-  const total = lengths.reduce((sum, length) => sum + length, 0);
-  const rounds = Math.max(1, Math.ceil(total / (tokenBudget * laneCount)));
-  const evenBudget = Math.min(tokenBudget, Math.ceil(total / (rounds * laneCount)));
-  const lanes = Array.from({ length: laneCount }, () => ({ batches: [] as MicroBatch[], work: 0 }));
-  for (const batch of planMicroBatches(lengths, evenBudget)) {
-    const lane = lanes.reduce((least, other) => (other.work < least.work ? other : least));
-    lane.batches.push(batch);
-    lane.work += batch.members.length * batch.time;
-  }
-  return lanes.map(({ batches }) => batches);
 }

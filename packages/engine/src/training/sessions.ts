@@ -21,22 +21,27 @@ export function planLaneCount(threads: number, gradientBytes: number): number {
 /** Sessions by name, made when first needed and shared by all lanes. */
 export class Sessions {
   private readonly sessions = new Map<string, Session>();
+  /** Whether a run has its thread for itself, or splits its operations over all cores. */
+  parallelism: NonNullable<SessionOptions["parallelism"]> = "caller";
 
-  constructor(private readonly options: SessionOptions) {}
+  constructor(private readonly threads: number) {}
 
   get(name: string, part: () => Subgraph): Session {
-    let session = this.sessions.get(name);
+    const { threads, parallelism } = this;
+    const key = `${name} on ${parallelism}`;
+    let session = this.sessions.get(key);
     if (!session) {
       // The graphs are written as they should run. ONNX Runtime's rewriting would even undo a choice: it folds the
       // transposes of weight gradients into their products, which makes those slower.
       session = createSession(serialiseModel(part()), {
-        ...this.options,
+        threads,
+        parallelism,
         graphOptimization: "disabled",
         memoryPlan: false,
         sharedArena: true,
         name,
       });
-      this.sessions.set(name, session);
+      this.sessions.set(key, session);
     }
     return session;
   }
@@ -49,7 +54,7 @@ export class Sessions {
 
 /** Runs bound to their buffers, kept for the batch shapes that come again. */
 export class BoundRuns {
-  private readonly runs = new Map<string, BoundRun>();
+  private readonly runs = new Map<string, { readonly session: Session; readonly run: BoundRun }>();
   private generation = -1;
 
   constructor(private readonly limit = 32) {}
@@ -65,24 +70,25 @@ export class BoundRuns {
     tensors: () => { feeds: Readonly<Record<string, Tensor>>; fetches: Readonly<Record<string, Tensor>> },
   ): BoundRun {
     const known = this.generation === generation() ? this.runs.get(key) : undefined;
-    if (known) return known;
+    if (known?.session === session) return known.run;
     const { feeds, fetches } = tensors();
     if (this.generation !== generation()) {
       this.clear();
       this.generation = generation();
     }
-    if (this.runs.size >= this.limit) {
-      const [oldest, run] = this.runs.entries().next().value!;
+    known?.run.close();
+    if (!known && this.runs.size >= this.limit) {
+      const [oldest, { run }] = this.runs.entries().next().value!;
       run.close();
       this.runs.delete(oldest);
     }
     const run = session.bind(pick(feeds, session.inputNames), pick(fetches, session.outputNames));
-    this.runs.set(key, run);
+    this.runs.set(key, { session, run });
     return run;
   }
 
   clear(): void {
-    for (const run of this.runs.values()) run.close();
+    for (const { run } of this.runs.values()) run.close();
     this.runs.clear();
   }
 }

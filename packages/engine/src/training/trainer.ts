@@ -13,7 +13,8 @@ import { HeadPlan } from "./head.js";
 import { type EvaluatedSequence, evaluateMembers, gatherInputs } from "./identical.js";
 import { Lane, type Pass } from "./lane.js";
 import { defaultMemoryBytes, estimateTrainingMemory, fixedBytes } from "./memory.js";
-import { defaultMicroBatchTokens, type MicroBatch, planLanes } from "./micro-batches.js";
+import { defaultMicroBatchTokens } from "./micro-batches.js";
+import { planLanes, type RowBatch, type RowCosts, rowCosts } from "./row-plan.js";
 import { planLaneCount, Sessions, sharedThreads } from "./sessions.js";
 import { type TrunkBatch, TrunkPlan } from "./trunk-plan.js";
 
@@ -40,6 +41,7 @@ export class Trainer {
   private readonly trunkPlan: TrunkPlan;
   private readonly headPlan: HeadPlan;
   private readonly laneCount: number;
+  private readonly costs: RowCosts;
   /** What the optimizer changes. */
   private readonly trained: ParameterStore;
   private readonly lanes: Lane[] = [];
@@ -53,7 +55,8 @@ export class Trainer {
     const { adapter, blockRows } = options;
     this.trained = adapter?.parameters ?? parameters;
     this.laneCount = planLaneCount(threads, this.trained.data.byteLength);
-    this.sessions = new Sessions({ threads, parallelism: this.laneCount > 1 ? "caller" : "pool" });
+    this.sessions = new Sessions(threads);
+    this.costs = rowCosts(config);
     this.trunkPlan = new TrunkPlan(config, parameters, adapter, this.sessions, {
       blockRows,
       keptBytes: (batch) => this.keptBytes(batch, options),
@@ -62,7 +65,7 @@ export class Trainer {
   }
 
   /** What is left of the memory for a lane's activations. */
-  private keptBytes({ batch, time }: TrunkBatch, options: TrainerOptions): number {
+  private keptBytes({ batch, time, rows }: TrunkBatch, options: TrainerOptions): number {
     const { recompute = "auto", memoryBytes = defaultMemoryBytes(), threads, adapter } = options;
     switch (recompute) {
       case "always":
@@ -71,7 +74,11 @@ export class Trainer {
         return Number.POSITIVE_INFINITY;
       case "auto": {
         const demand = { config: this.config, lora: adapter?.config, threads };
-        const estimate = estimateTrainingMemory({ ...demand, longest: time, microBatchTokens: batch * time });
+        const estimate = estimateTrainingMemory({
+          ...demand,
+          longest: time,
+          microBatchTokens: Math.max(rows, batch * time),
+        });
         return Math.max(0, memoryBytes - fixedBytes(estimate)) / this.laneCount;
       }
       default:
@@ -90,13 +97,12 @@ export class Trainer {
     tokenLoss: TokenLoss<S>,
     options: ForwardBackwardOptions,
   ): Promise<ForwardBackwardResult<S>> {
-    const { results, tokens, paddedTokens } = await this.run(sequences, tokenLoss, options);
+    const { results, ...counts } = await this.run(sequences, tokenLoss, options);
     for (const { gradients } of this.lanes.slice(1)) gradients.flushTo(this.trained.gradients);
     return {
       loss: results.reduce((sum, { loss }) => sum + loss, 0),
       sequences: sequences.map((sequence, index) => ({ sequence, ...results[index]! })),
-      tokens,
-      paddedTokens,
+      ...counts,
     };
   }
 
@@ -122,29 +128,34 @@ export class Trainer {
       evaluate({ ...sequence, members: [index] }, { logprobs: new Float32Array(0), entropies: new Float32Array(0) });
     }
     const inputs = gatherInputs(sequences);
-    const lengths = inputs.map(({ tokens }) => tokens.length);
-    const plan = planLanes(lengths, microBatchTokens, this.laneCount);
+    const shapes = inputs.map(({ tokens, prompt, promptLength }) => ({ length: tokens.length, prompt, promptLength }));
+    const plan = planLanes(shapes, microBatchTokens, this.laneCount, this.costs);
     await this.runLanes({ inputs, evaluate, training: tokenLoss !== undefined, temperature }, plan, signal);
+    const batches = plan.flat();
     return {
       results,
-      tokens: lengths.reduce((sum, length) => sum + length, 0),
-      paddedTokens: plan.flat().reduce((sum, { members, time }) => sum + members.length * time, 0),
+      tokens: batches.reduce((sum, { tokens }) => sum + tokens, 0),
+      computedTokens: batches.reduce((sum, { rows }) => sum + rows, 0),
+      paddingTokens: batches.reduce((sum, { padding }) => sum + padding, 0),
     };
   }
 
   /** Returns when every lane has ended; the first failure stops the others. */
   private async runLanes(
     pass: Pass,
-    plan: readonly (readonly MicroBatch[])[],
+    plan: readonly (readonly RowBatch[])[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
+    // With too few micro-batches for all lanes, such as one long sequence, the operations share the cores instead.
+    const isSpread = this.laneCount > 1 && plan.every((batches) => batches.length > 0);
+    this.sessions.parallelism = isSpread ? "caller" : "pool";
     const stop = new AbortController();
     const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     const failures: unknown[] = [];
     await Promise.all(
-      plan.map(async (batches, index) => {
+      (isSpread ? plan : [plan.flat()]).map(async (batches, index) => {
         try {
-          for (const batch of batches) await this.lane(index).run(pass, batch, { signal: signals });
+          for (const { members } of batches) await this.lane(index).run(pass, members, { signal: signals });
         } catch (error) {
           failures.push(error);
           stop.abort();

@@ -3,12 +3,20 @@ import {
   type ForwardAndBackward,
   Graph,
   partition,
+  type Shape,
   type Subgraph,
   subgraph,
   type Value,
   widened,
 } from "../graph/index.js";
-import { batchAttention, decoderLayer, layerPrefix, layerWeights } from "../model/index.js";
+import {
+  batchAttention,
+  decoderLayer,
+  layerPrefix,
+  layerWeights,
+  type SlotInputs,
+  sharedAttention,
+} from "../model/index.js";
 import type { LoraConfig, ModelConfig, Parameter, ParameterSpecification } from "../weights/index.js";
 
 /** Inputs of a segment's graph beside weights: x [tokens, hidden] and what describes the batch. */
@@ -20,6 +28,12 @@ export const trunkInputs = {
   mask: "mask",
   blockMask: "blockMask",
   start: "start",
+  positions: "positions",
+  querySlots: "querySlots",
+  contextSlots: "contextSlots",
+  keySlots: "keySlots",
+  manyKeySlots: "manyKeySlots",
+  oneKeySlots: "oneKeySlots",
 };
 
 /**
@@ -48,19 +62,20 @@ export interface BlockPlan {
   readonly count: number;
 }
 
-function buildSegment(description: SegmentDescription, blocks: BlockPlan): SegmentGraph {
+/** How the tokens of a batch lie (`RowLayout`) and attend. */
+export interface AttentionPlan {
+  readonly layout: "grid" | "shared";
+  readonly blocks: BlockPlan;
+}
+
+function buildSegment(description: SegmentDescription, { layout, blocks }: AttentionPlan): SegmentGraph {
   const { config, layerCount, adapter } = description;
   const graph = new Graph();
   const x = graph.input(trunkInputs.x, ["tokens", config.hiddenSize]);
   const table = ["positions", config.headDimension / 2] as const;
-  const attention = batchAttention(config, {
-    batchTime: graph.input(trunkInputs.batchTime, [3], "int64"),
-    rotary: {
-      cosine: graph.input(trunkInputs.cosine, table),
-      sine: graph.input(trunkInputs.sine, table),
-      positions: graph.input(trunkInputs.start, [1], "int64"),
-    },
-    ...(blocks.count === 1
+  const tables = { cosine: graph.input(trunkInputs.cosine, table), sine: graph.input(trunkInputs.sine, table) };
+  const masks =
+    blocks.count === 1
       ? { mask: graph.input(trunkInputs.mask, ["time", "time"]) }
       : {
           mask: graph.input(trunkInputs.mask, ["lastRows", "time"]),
@@ -68,8 +83,19 @@ function buildSegment(description: SegmentDescription, blocks: BlockPlan): Segme
             ...blocks,
             mask: graph.input(trunkInputs.blockMask, [blocks.rows, blocks.rows * (blocks.count - 1)]),
           },
-        }),
-  });
+        };
+  const attention =
+    layout === "grid"
+      ? batchAttention(config, {
+          batchTime: graph.input(trunkInputs.batchTime, [3], "int64"),
+          rotary: { ...tables, positions: graph.input(trunkInputs.start, [1], "int64") },
+          ...masks,
+        })
+      : sharedAttention(config, {
+          rotary: { ...tables, positions: graph.input(trunkInputs.positions, ["tokens", 1], "int64") },
+          slots: slotInputs(graph, config),
+          ...masks,
+        });
   const prefixes = Array.from({ length: layerCount }, (_, layer) => layerPrefix(layer));
   const inputsOf = (weights: SegmentDescription["weights"]) =>
     new Map(
@@ -85,12 +111,25 @@ function buildSegment(description: SegmentDescription, blocks: BlockPlan): Segme
   return { graph, x, y, trained: factors?.weights ?? base };
 }
 
+function slotInputs(graph: Graph, { headCount, keyValueHeadCount }: ModelConfig): SlotInputs {
+  const indices = (name: string, shape: Shape) => graph.input(name, shape, "int32");
+  return {
+    query: indices(trunkInputs.querySlots, ["batch", headCount, "time"]),
+    context: indices(trunkInputs.contextSlots, [`tokens*${headCount}`]),
+    key: indices(trunkInputs.keySlots, ["batch", keyValueHeadCount, "time"]),
+    keySources: {
+      many: indices(trunkInputs.manyKeySlots, [`shared*${keyValueHeadCount}`, "copies"]),
+      one: indices(trunkInputs.oneKeySlots, [`single*${keyValueHeadCount}`]),
+    },
+  };
+}
+
 export const gradientOutput = (name: string) => `gradient.${name}`;
 export const accumulatorInput = (name: string) => `accumulator.${name}`;
 
 /** Training: outputs `y`; then, from `dy`, `dx` and the accumulated gradient of every trained weight. */
-export function trainingSegment(description: SegmentDescription, blocks: BlockPlan): ForwardAndBackward {
-  const { graph, x, y, trained } = buildSegment(description, blocks);
+export function trainingSegment(description: SegmentDescription, attention: AttentionPlan): ForwardAndBackward {
+  const { graph, x, y, trained } = buildSegment(description, attention);
   const forwardNodes = graph.nodes.length;
   const withRespectTo = new Map<Value, Value | undefined>([[x, undefined]]);
   for (const [name, weight] of trained) withRespectTo.set(weight, graph.input(accumulatorInput(name), weight.shape));
@@ -101,7 +140,7 @@ export function trainingSegment(description: SegmentDescription, blocks: BlockPl
 }
 
 /** Evaluation: the same forward pass, nothing saved. */
-export function evaluationSegment(description: SegmentDescription, blocks: BlockPlan): Subgraph {
-  const { graph, y } = buildSegment(description, blocks);
+export function evaluationSegment(description: SegmentDescription, attention: AttentionPlan): Subgraph {
+  const { graph, y } = buildSegment(description, attention);
   return subgraph(graph, { y });
 }

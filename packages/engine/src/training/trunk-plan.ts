@@ -3,8 +3,10 @@ import { causalMask, layerPrefix, rotaryTables } from "../model/index.js";
 import type { Tensor } from "../runtime/types.js";
 import type { LoraAdapter, ModelConfig, ParameterStore } from "../weights/index.js";
 import { float } from "./buffers.js";
+import type { RowLayout } from "./row-layout.js";
 import type { Sessions } from "./sessions.js";
 import {
+  type AttentionPlan,
   type BlockPlan,
   evaluationSegment,
   type SegmentDescription,
@@ -12,11 +14,8 @@ import {
   trunkInputs,
 } from "./trunk-graph.js";
 
-export interface TrunkBatch {
-  readonly batch: number;
-  /** Padded length of the rows. */
-  readonly time: number;
-}
+/** The sizes of a batch: of attention's grid, and the rows of hidden states (see `RowLayout`). */
+export type TrunkBatch = Pick<RowLayout, "batch" | "time" | "rows" | "sharing">;
 
 /**
  * Rows of a block of attention. Up to here the probabilities (heads × time numbers a token and layer) are about as large as
@@ -79,11 +78,11 @@ export class TrunkPlan {
    * A small batch is one graph. Of a large one each layer is a graph: the last layers keep what fits, the others keep
    * their input and compute the rest again. The results are the same bits either way.
    */
-  segments({ batch, time }: TrunkBatch): SegmentPlan {
+  segments(batch: TrunkBatch): SegmentPlan {
     const { layerCount } = this.config;
-    const keptBytes = this.options.keptBytes?.({ batch, time }) ?? Number.POSITIVE_INFINITY;
+    const keptBytes = this.options.keptBytes?.(batch) ?? Number.POSITIVE_INFINITY;
     const whole: SegmentPlan = { layersPerSegment: layerCount, segmentCount: 1, keptSegments: 1 };
-    const layerBytes = batch * time * this.activationBytesPerToken(time);
+    const layerBytes = this.activationBytes(batch);
     // Weights that are widened for a run would all be there at once.
     const widens = this.store.halves.length > 0;
     if (!widens && layerBytes <= MAX_WHOLE_LAYER_BYTES && layerCount * layerBytes <= keptBytes) return whole;
@@ -100,30 +99,36 @@ export class TrunkPlan {
     return { rows, count: Math.ceil(time / rows) };
   }
 
-  /** The training graphs of a segment for rows of a length, and a name for their sessions. */
-  training(layers: number, time: number): { readonly name: string; readonly graphs: ForwardAndBackward } {
-    const blocks = this.blocks(time);
-    const name = `training ${segmentName(layers, blocks)}`;
+  /** The training graphs of a segment for a batch, and a name for their sessions. */
+  training(layers: number, batch: TrunkBatch): { readonly name: string; readonly graphs: ForwardAndBackward } {
+    const attention = this.attention(batch);
+    const name = `training ${segmentName(layers, attention)}`;
     let graphs = this.trainingGraphs.get(name);
     if (!graphs) {
-      graphs = trainingSegment(this.describe(layers), blocks);
+      graphs = trainingSegment(this.describe(layers), attention);
       this.trainingGraphs.set(name, graphs);
     }
     return { name, graphs };
   }
 
-  evaluation(layers: number, time: number): { readonly name: string; readonly graph: () => Subgraph } {
-    const blocks = this.blocks(time);
+  evaluation(layers: number, batch: TrunkBatch): { readonly name: string; readonly graph: () => Subgraph } {
+    const attention = this.attention(batch);
     return {
-      name: `evaluation ${segmentName(layers, blocks)}`,
-      graph: () => evaluationSegment(this.describe(layers), blocks),
+      name: `evaluation ${segmentName(layers, attention)}`,
+      graph: () => evaluationSegment(this.describe(layers), attention),
     };
   }
 
+  private attention({ time, sharing }: TrunkBatch): AttentionPlan {
+    return { layout: sharing ? "shared" : "grid", blocks: this.blocks(time) };
+  }
+
   /** The values of the symbolic sizes of the graphs for a batch. */
-  sizes({ batch, time }: TrunkBatch): Readonly<Record<string, number>> {
-    const { rows, count } = this.blocks(time);
-    return { batch, time, tokens: batch * time, lastRows: time - rows * (count - 1) };
+  sizes({ batch, time, rows, sharing }: TrunkBatch): Readonly<Record<string, number>> {
+    const { rows: blockRows, count } = this.blocks(time);
+    const { shared = 0, copies = 0 } = sharing ?? {};
+    const lastRows = time - blockRows * (count - 1);
+    return { batch, time, tokens: rows, lastRows, shared, copies, single: rows - shared };
   }
 
   /** The parameters of a segment by the names that its graph has for them. */
@@ -143,13 +148,11 @@ export class TrunkPlan {
     return (this.adapter?.parameters ?? this.store).parameters.has(name);
   }
 
-  /** Memory that a training forward pass keeps for each token of one layer. */
-  activationBytesPerToken(time: number): number {
-    const one = this.sizes({ batch: 1, time });
-    return this.training(1, time).graphs.saved.reduce(
-      (bytes, { value }) => bytes + (4 * elementCount(resolveShape(value.shape, one))) / time,
-      0,
-    );
+  /** Memory that a training forward pass of one layer keeps for a batch. */
+  private activationBytes(batch: TrunkBatch): number {
+    const sizes = this.sizes(batch);
+    const { saved } = this.training(1, batch).graphs;
+    return saved.reduce((bytes, { value }) => bytes + 4 * elementCount(resolveShape(value.shape, sizes)), 0);
   }
 
   /** cos and sin for at least `time` positions. */
@@ -196,5 +199,5 @@ export class TrunkPlan {
   }
 }
 
-const segmentName = (layers: number, { rows, count }: BlockPlan) =>
-  `${layers} decoder layers${count === 1 ? "" : `, ${count} blocks of ${rows}`}`;
+const segmentName = (layers: number, { layout, blocks: { rows, count } }: AttentionPlan) =>
+  `${layers} decoder layers${layout === "shared" ? ", shared rows" : ""}${count === 1 ? "" : `, ${count} blocks of ${rows}`}`;

@@ -2,6 +2,7 @@ import { elementCount, resolveShape, type SavedValue } from "../graph/index.js";
 import type { RunOptions, Tensor } from "../runtime/types.js";
 import { BufferPool, type FloatTensor, float } from "./buffers.js";
 import type { GradientArena } from "./gradients.js";
+import type { Sharing } from "./row-layout.js";
 import { BoundRuns } from "./sessions.js";
 import { accumulatorInput, gradientOutput, trunkInputs } from "./trunk-graph.js";
 import type { SegmentPlan, TrunkBatch, TrunkPlan } from "./trunk-plan.js";
@@ -23,7 +24,7 @@ export class Trunk {
     this.runs = new BoundRuns(2 * KEPT_SHAPES * plan.config.layerCount);
   }
 
-  /** The buffer for the embedded tokens of a batch: [batch × time, hidden]. */
+  /** The buffer for the embedded tokens of a batch, to be filled before `forward`: [rows, hidden]. */
   input(batch: TrunkBatch): FloatTensor {
     return this.rows(boundaryName(0), batch);
   }
@@ -36,6 +37,7 @@ export class Trunk {
   /** Runs the layers on `input(batch)`. With `save`, keeps what `backward` needs until the next call. */
   async forward(batch: TrunkBatch, save: boolean, options: RunOptions): Promise<FloatTensor> {
     const segments = this.plan.segments(batch);
+    if (batch.sharing) this.setIndices(batch, batch.sharing);
     for (let segment = 0; segment < segments.segmentCount; segment++)
       if (save && isKept(segments, segment)) await this.trainingForward(batch, segments, segment, options);
       else await this.evaluate(batch, segments, segment, save, options);
@@ -48,7 +50,7 @@ export class Trunk {
     const segments = plan.segments(batch);
     for (let segment = segments.segmentCount - 1; segment >= 0; segment--) {
       if (!isKept(segments, segment)) await this.trainingForward(batch, segments, segment, options);
-      const { name: sessionName, graphs } = plan.training(segments.layersPerSegment, batch.time);
+      const { name: sessionName, graphs } = plan.training(segments.layersPerSegment, batch);
       const session = plan.sessions.get(`${sessionName} backward`, () => graphs.backward);
       const run = this.runs.get(`backward ${keyOf(batch, segment)}`, this.generation, session, () => {
         const feeds = this.feeds(batch, segments, segment, segment);
@@ -76,7 +78,7 @@ export class Trunk {
   /** A segment from its boundary to the next, with everything saved that its backward pass reads. */
   private async trainingForward(batch: TrunkBatch, segments: SegmentPlan, segment: number, options: RunOptions) {
     const { plan } = this;
-    const { name, graphs } = plan.training(segments.layersPerSegment, batch.time);
+    const { name, graphs } = plan.training(segments.layersPerSegment, batch);
     const session = plan.sessions.get(`${name} forward`, () => graphs.forward);
     const run = this.runs.get(`forward ${keyOf(batch, segment)}`, this.generation, session, () => {
       const fetches: Record<string, Tensor> = { y: this.rows(boundaryName(segment + 1), batch) };
@@ -97,7 +99,7 @@ export class Trunk {
     const { plan } = this;
     const { layersPerSegment } = segments;
     const [from, to] = keepBoundary ? [segment, segment + 1] : [segment % 2, (segment + 1) % 2];
-    const { name, graph } = plan.evaluation(layersPerSegment, batch.time);
+    const { name, graph } = plan.evaluation(layersPerSegment, batch);
     const session = plan.sessions.get(name, graph);
     const key = `evaluation ${keepBoundary} ${keyOf(batch, segment)}`;
     const run = this.runs.get(key, this.generation, session, () => ({
@@ -112,7 +114,7 @@ export class Trunk {
    * keep more or fewer segments, use the same memory. Segments that are computed again share the last part.
    */
   private saved(batch: TrunkBatch, segments: SegmentPlan, segment: number): [SavedValue, FloatTensor][] {
-    const { graphs } = this.plan.training(segments.layersPerSegment, batch.time);
+    const { graphs } = this.plan.training(segments.layersPerSegment, batch);
     const sizes = this.plan.sizes(batch);
     let end = 0;
     const places = graphs.saved.map((saved) => {
@@ -148,12 +150,34 @@ export class Trunk {
       ...this.plan.rotaryFeeds(batch.time),
       ...this.plan.maskFeeds(batch.time),
       [trunkInputs.x]: this.rows(boundaryName(boundary), batch),
-      [trunkInputs.batchTime]: integers([batch.batch, batch.time, -1]),
-      [trunkInputs.start]: integers([0]),
+      ...(batch.sharing
+        ? this.indices(batch, batch.sharing)
+        : { [trunkInputs.batchTime]: integers([batch.batch, batch.time, -1]), [trunkInputs.start]: integers([0]) }),
     };
     for (const [graphName, name] of this.plan.segmentParameters(segment, layersPerSegment))
       feeds[graphName] = this.gradients.weight(name);
     return feeds;
+  }
+
+  /** The indices of shared rows: tensors on buffers of this lane. */
+  private indices({ batch, time, rows }: TrunkBatch, { shared, copies }: Sharing): Record<string, Tensor> {
+    const { headCount, keyValueHeadCount } = this.plan.config;
+    const int32 = (name: string, shape: readonly number[]) => this.buffers.integers(name, shape, "int32");
+    return {
+      [trunkInputs.positions]: this.buffers.integers(trunkInputs.positions, [rows, 1], "int64"),
+      [trunkInputs.querySlots]: int32(trunkInputs.querySlots, [batch, headCount, time]),
+      [trunkInputs.contextSlots]: int32(trunkInputs.contextSlots, [rows * headCount]),
+      [trunkInputs.keySlots]: int32(trunkInputs.keySlots, [batch, keyValueHeadCount, time]),
+      [trunkInputs.manyKeySlots]: int32(trunkInputs.manyKeySlots, [shared * keyValueHeadCount, copies]),
+      [trunkInputs.oneKeySlots]: int32(trunkInputs.oneKeySlots, [(rows - shared) * keyValueHeadCount]),
+    };
+  }
+
+  private setIndices(batch: TrunkBatch, sharing: Sharing): void {
+    const tensors = this.indices(batch, sharing);
+    (tensors.positions!.data as BigInt64Array).set(sharing.positions);
+    for (const [name, values] of Object.entries(sharing.slots(this.plan.config)))
+      (tensors[name]!.data as Int32Array).set(values);
   }
 }
 
@@ -164,7 +188,8 @@ const boundaryName = (segment: number) => `boundary ${segment}`;
 /** Their gradients: of a segment's output and its input in turns. */
 const gradientName = (boundary: number) => `gradient ${boundary % 2}`;
 
-const keyOf = ({ batch, time }: TrunkBatch, segment: number) => `${segment} ${batch}×${time}`;
+const keyOf = ({ batch, time, rows, sharing }: TrunkBatch, segment: number) =>
+  `${segment} ${batch}×${time}${sharing ? ` in ${rows} rows, ${sharing.shared} shared by ${sharing.copies}` : ""}`;
 
 function integers(values: readonly number[]): Tensor {
   return { type: "int64", shape: [values.length], data: BigInt64Array.from(values, BigInt) };

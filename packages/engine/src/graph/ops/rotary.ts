@@ -12,7 +12,8 @@ export interface RotaryTables {
 
 /**
  * Rotary position embedding (Su et al. 2021) in the half-split layout of Hugging Face: element i is paired with
- * i + headDim / 2. x [batch, heads, time, headDim]. Its transpose is the rotation by the opposite angle.
+ * i + headDim / 2. x [batch, heads, time, headDim] or [batch, time, heads × headDim]. Its transpose is the rotation by
+ * the opposite angle.
  */
 export function rotaryEmbedding(x: Value, tables: RotaryTables): Value {
   return unary(
@@ -23,10 +24,11 @@ export function rotaryEmbedding(x: Value, tables: RotaryTables): Value {
 }
 
 function rotate(x: Value, { cosine, sine, positions }: RotaryTables): Value {
-  const headDim = fixedDimension(x.shape, -1);
-  if (x.shape.length !== 4 || headDim % 2 !== 0 || fixedDimension(cosine.shape, 1) * 2 !== headDim)
+  const headDim = 2 * fixedDimension(cosine.shape, 1);
+  const size = fixedDimension(x.shape, -1);
+  if (!(x.shape.length === 4 ? size === headDim : x.shape.length === 3 && size % headDim === 0))
     throw new Error(
-      `rotaryEmbedding: ${formatShape(x.shape)} does not fit tables ${formatShape(cosine.shape)} (wanted [batch, heads, time, 2 × columns]).`,
+      `rotaryEmbedding: ${formatShape(x.shape)} does not fit tables ${formatShape(cosine.shape)} (wanted [batch, heads, time, ${headDim}] or [batch, time, heads × ${headDim}]).`,
     );
   return x.graph.node("RotaryEmbedding", [x, positions, cosine, sine], [{ shape: x.shape }], {
     domain: "com.microsoft",
