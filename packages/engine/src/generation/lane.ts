@@ -2,7 +2,7 @@ import { type BoundRun, throwIfAborted } from "../runtime/index.js";
 import type { SampledSequence } from "../types.js";
 import { BatchBuffers, type GenerationModel } from "./generation-model.js";
 import { KeyValueCache } from "./key-value-cache.js";
-import { prefill, prefillBatches } from "./prefill.js";
+import { prefillJobs, runPrefill } from "./prefill.js";
 import type { Portion, PrefilledPrompt, PromptQueue, WaitingPrompt } from "./prompt-queue.js";
 import type { Sampler } from "./sampler.js";
 import { inverseTemperature, Sequence } from "./sequence.js";
@@ -75,9 +75,9 @@ export class Lane {
   async #admit(work: LaneWork, count: number): Promise<void> {
     const portions = new Map(work.queue.take(count).map((portion) => [portion.waiting, portion]));
     const fresh = [...portions.keys()].filter((waiting) => waiting.prefill === undefined);
-    const [single, shared] = partition(fresh, ({ prepared }) => prepared.request.count === 1);
+    const [single, several] = partition(fresh, ({ prepared }) => prepared.request.count === 1);
     const inPlace = this.#admitInPlace(single, work);
-    const batches = prefillBatches(shared);
+    const batches = prefillJobs(several);
     let previous: Promise<unknown> = inPlace;
     for (const batch of batches) previous = this.#startPrefill(batch, previous, work.signal);
     await inPlace;
@@ -94,9 +94,9 @@ export class Lane {
 
   /** Prompts with one continuation are prefilled where it goes on: nothing has to be copied. */
   async #admitInPlace(prompts: readonly WaitingPrompt[], { sampler, emit, signal }: LaneWork): Promise<void> {
-    for (const batch of prefillBatches(prompts)) {
+    for (const batch of prefillJobs(prompts)) {
       const first = this.#active.length;
-      const results = await prefill(this.#model, batch, signal, { cache: this.#cache, firstSlot: first });
+      const results = await runPrefill(this.#model, batch, signal, { cache: this.#cache, firstSlot: first });
       for (const [index, { prepared }] of batch.entries()) {
         this.#active.push(new Sequence(prepared, 0));
         this.#buffers.inverseTemperatures[first + index] = inverseTemperature(prepared);
@@ -115,7 +115,7 @@ export class Lane {
 
   /** The prompts' promises are set at once, so that a lane that takes more of the same request waits for this run. */
   #startPrefill(batch: readonly WaitingPrompt[], previous: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
-    const result = previous.then(() => prefill(this.#model, batch, signal));
+    const result = previous.then(() => runPrefill(this.#model, batch, signal));
     for (const [index, waiting] of batch.entries()) {
       waiting.prefill = result.then((prompts) => prompts[index]!);
       // Whoever awaits it sees the error; nobody may, if the lane stops before.

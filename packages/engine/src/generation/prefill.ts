@@ -12,6 +12,23 @@ export const MAX_PADDED_TOKENS = 1024;
  */
 const paddedLength = (waiting: WaitingPrompt) => waiting.prepared.request.prompt.length + 1;
 
+/** Prompts that run together; those that start from a shared prefix run alone. */
+export function prefillJobs(prompts: readonly WaitingPrompt[]): WaitingPrompt[][] {
+  const rest = prompts.filter(({ prefix }) => prefix !== undefined);
+  return [...prefillBatches(prompts.filter(({ prefix }) => prefix === undefined)), ...rest.map((prompt) => [prompt])];
+}
+
+/** Runs the prompts of a job through the model; see `prefill`. */
+export async function runPrefill(
+  model: GenerationModel,
+  job: readonly WaitingPrompt[],
+  signal: AbortSignal,
+  target?: CacheTarget,
+): Promise<PrefilledPrompt[]> {
+  const [first] = job;
+  return first?.prefix ? [await prefillRest(model, first, signal, target)] : prefill(model, job, signal, target);
+}
+
 /** Groups prompts so that each run has few tokens and little padding. */
 export function prefillBatches(prompts: readonly WaitingPrompt[]): WaitingPrompt[][] {
   const sorted = [...prompts].sort((a, b) => paddedLength(b) - paddedLength(a));
@@ -28,39 +45,90 @@ export function prefillBatches(prompts: readonly WaitingPrompt[]): WaitingPrompt
   return batches;
 }
 
+/** Slots of a cache, from `firstSlot` on. */
+export interface CacheTarget {
+  readonly cache: KeyValueCache;
+  readonly firstSlot: number;
+}
+
 /**
  * Runs prompts, the longest first, through the model.
- * @param target where their keys and values go: slots from `firstSlot` on; without it, a cache of their own.
+ * @param target where their keys and values go; without it, a cache of their own.
  */
-export async function prefill(
+async function prefill(
   model: GenerationModel,
   batch: readonly WaitingPrompt[],
   signal: AbortSignal,
-  target?: { readonly cache: KeyValueCache; readonly firstSlot: number },
+  target?: CacheTarget,
+): Promise<PrefilledPrompt[]> {
+  const rows = batch.map(({ prepared }) => ({
+    tokens: prepared.request.prompt,
+    inverseTemperature: inverseTemperature(prepared),
+  }));
+  return extend(model, rows, 0, signal, target);
+}
+
+/** Runs the rest of a prompt, of which a prefix has run. */
+async function prefillRest(
+  model: GenerationModel,
+  { prepared, prefix }: WaitingPrompt,
+  signal: AbortSignal,
+  target?: CacheTarget,
+): Promise<PrefilledPrompt> {
+  const { prompt } = prepared.request;
+  const start = prefix!.tokens.length;
+  prefix!.cache ??= prefillPrefix(model, prefix!.tokens, signal);
+  const source = await prefix!.cache;
+  const { cache, firstSlot } = target ?? { cache: new KeyValueCache(model.config, 1, prompt.length + 1), firstSlot: 0 };
+  cache.copyFrom(source, 0, firstSlot, start);
+  // Nobody else starts from it: the memory can go.
+  prefix!.waiting--;
+  if (prefix!.waiting === 0) prefix!.cache = undefined;
+  const row = { tokens: prompt.slice(start), inverseTemperature: inverseTemperature(prepared) };
+  const [result] = await extend(model, [row], start, signal, { cache, firstSlot });
+  return result!;
+}
+
+async function prefillPrefix(
+  model: GenerationModel,
+  tokens: readonly number[],
+  signal: AbortSignal,
+): Promise<KeyValueCache> {
+  const [{ cache }] = (await extend(model, [{ tokens, inverseTemperature: 1 }], 0, signal)) as [PrefilledPrompt];
+  return cache;
+}
+
+/** Continues slots that hold `past` tokens by the tokens of each row, the longest first. With a past, by one row. */
+async function extend(
+  model: GenerationModel,
+  rows: readonly { readonly tokens: readonly number[]; readonly inverseTemperature: number }[],
+  past: number,
+  signal: AbortSignal,
+  target?: CacheTarget,
 ): Promise<PrefilledPrompt[]> {
   const { config } = model;
-  const time = paddedLength(batch[0]!);
-  const buffers = new BatchBuffers(config, batch.length, time);
-  const { cache, firstSlot } = target ?? { cache: new KeyValueCache(config, batch.length, time), firstSlot: 0 };
-  buffers.longest[0] = time;
-  for (const [row, { prepared }] of batch.entries()) {
-    const { prompt } = prepared.request;
-    buffers.ids.set(prompt, row * time);
+  const time = rows[0]!.tokens.length + 1;
+  const buffers = new BatchBuffers(config, rows.length, time);
+  const { cache, firstSlot } = target ?? { cache: new KeyValueCache(config, rows.length, time), firstSlot: 0 };
+  buffers.longest[0] = past + time;
+  for (const [row, { tokens, inverseTemperature }] of rows.entries()) {
+    buffers.ids.set(tokens, row * time);
     for (let index = 0; buffers.positions !== undefined && index < time; index++) {
-      buffers.positions[row * time + index] = BigInt(index);
+      buffers.positions[row * time + index] = BigInt(past + index);
     }
-    buffers.lastRows[row] = row * time + prompt.length - 1;
-    buffers.lastIndices[row] = prompt.length - 1;
-    buffers.inverseTemperatures[row] = inverseTemperature(prepared);
+    buffers.lastRows[row] = row * time + tokens.length - 1;
+    // Behind a past the row of padding counts: the length is then known from the sizes alone.
+    buffers.lastIndices[row] = past === 0 ? tokens.length - 1 : past + tokens.length;
+    buffers.inverseTemperatures[row] = inverseTemperature;
   }
-  const bound = model.bind(buffers, cache, batch.length, time, firstSlot);
+  const bound = model.bind(buffers, cache, rows.length, time, firstSlot);
   try {
     await bound.run({ signal });
   } finally {
     bound.close();
   }
   const { logits, probabilities } = buffers;
-  return batch.map((_, row) => ({
+  return rows.map((_, row) => ({
     cache,
     slot: firstSlot + row,
     logits,

@@ -1,5 +1,6 @@
 import type { KeyValueCache } from "./key-value-cache.js";
 import type { PreparedRequest } from "./sequence.js";
+import { findSharedPrefixes, type SharedPrefix } from "./shared-prefix.js";
 
 /** The result of a prompt's prefill, from which all continuations of its request start. */
 export interface PrefilledPrompt {
@@ -14,6 +15,8 @@ export interface PrefilledPrompt {
 /** A request with continuations that have not started. */
 export interface WaitingPrompt {
   readonly prepared: PreparedRequest;
+  /** What its prompt has in common with its neighbours'. */
+  readonly prefix: SharedPrefix | undefined;
   /** Set by the first lane that takes continuations; others wait for it. */
   prefill: Promise<PrefilledPrompt> | undefined;
 }
@@ -33,7 +36,8 @@ export class PromptQueue {
   #started = 0;
 
   constructor(requests: readonly PreparedRequest[]) {
-    this.#prompts = requests.map((prepared) => ({ prepared, prefill: undefined }));
+    const prefixes = findSharedPrefixes(requests.map(({ request }) => request.prompt));
+    this.#prompts = requests.map((prepared, index) => ({ prepared, prefix: prefixes[index], prefill: undefined }));
   }
 
   get isEmpty(): boolean {
