@@ -76,13 +76,15 @@ export function generationModel(
   const width = config.hiddenSize;
   const table = stored.get(embeddingName)!;
   let x = widened(graph.node("Gather", [table, ids], [{ shape: ["tokens", width], type: table.type }])[0]!);
+  // Behind the last attention nobody looks at a prompt's other tokens.
+  const lastTokens = (rows: Value) =>
+    graph.node("Gather", [rows, lastRows], [{ shape: ["outputs", rows.shape[1]!] }])[0]!;
   for (let layer = 0; layer < config.layerCount; layer++) {
     const layerValues = layerWeights(layer, weights, lora && { weights: factors, config: lora });
-    x = decoderLayer(x, layer, layerValues, config, attention, projection);
+    const select = layer === config.layerCount - 1 ? lastTokens : undefined;
+    x = decoderLayer(x, layer, layerValues, config, attention, projection, select);
   }
-  // The head is for the last tokens only: prompts have no use for the others' logits.
-  const last = graph.node("Gather", [x, lastRows], [{ shape: ["outputs", width] }])[0]!;
-  const hidden = rmsNorm(last, weights.get(finalNormName)!, config.normEpsilon);
+  const hidden = rmsNorm(x, weights.get(finalNormName)!, config.normEpsilon);
   const logits = multiply(projection(hidden, weights.get(headName(config))!), inverseTemperatures);
   const probabilities = graph.node("Softmax", [logits], [{ shape: logits.shape }], { attributes: { axis: -1n } })[0]!;
   const part = subgraph(graph, { logits, probabilities, ...caches });

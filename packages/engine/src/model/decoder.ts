@@ -72,6 +72,7 @@ export function layerWeights(
 /**
  * One pre-norm decoder block of Llama, Qwen2 and Qwen3:
  * x += Attention(RMSNorm(x)); x += SwiGLU(RMSNorm(x)). x [tokens, hiddenSize].
+ * @param select picks the rows that go on behind attention, which has seen all. Default: all.
  */
 export function decoderLayer(
   x: Value,
@@ -80,6 +81,7 @@ export function decoderLayer(
   config: ModelConfig,
   attention: AttentionStrategy,
   projection: ProjectionStrategy = floatProjection,
+  select: (rows: Value) => Value = (rows) => rows,
 ): Value {
   const { normEpsilon: epsilon, queryKeyValueBias: qkvBias, outputBias, mlpBias } = config;
   const project = (input: Value, name: string, hasBias: boolean) => {
@@ -101,7 +103,7 @@ export function decoderLayer(
     key: headNorm(project(attentionInput, "self_attn.k_proj", qkvBias), "self_attn.k_norm.weight"),
     value: project(attentionInput, "self_attn.v_proj", qkvBias),
   });
-  const afterAttention = add(x, project(context, "self_attn.o_proj", outputBias));
+  const afterAttention = add(select(x), project(select(context), "self_attn.o_proj", outputBias));
 
   const mlpInput = rmsNorm(afterAttention, weights.weight("post_attention_layernorm.weight"), epsilon);
   const gated = swiglu(project(mlpInput, "mlp.gate_proj", mlpBias), project(mlpInput, "mlp.up_proj", mlpBias));
