@@ -1,5 +1,5 @@
-import { type Value, widened } from "../graph/index.js";
-import { embeddingName, floatProjection, type ProjectionStrategy } from "../model/index.js";
+import { add, gemm, type Value, widened } from "../graph/index.js";
+import { embeddingName, type ProjectionStrategy } from "../model/index.js";
 import type { ElementType } from "../runtime/types.js";
 import type { GenerationPrecision } from "../types.js";
 import { type FloatType, type ModelConfig, parameterLayout } from "../weights/index.js";
@@ -39,6 +39,15 @@ export function weightSpecifications(
   ];
 }
 
+/** Products of float32 weights [out, in] that begin with what they are added to: a pass over memory less. */
+const accumulatingProjection: ProjectionStrategy = (x, weight, { bias, factors, residual } = {}) => {
+  const start = residual && bias ? add(residual, bias) : (residual ?? bias);
+  const y = gemm(x, weight, { transposeB: true, c: start });
+  if (!factors) return y;
+  const projected = gemm(x, factors.a, { transposeB: true });
+  return gemm(projected, factors.b, { transposeB: true, alpha: factors.scale, c: y });
+};
+
 /** The weights by the names of the layout, and how rows are multiplied by them. */
 interface UsedWeights {
   readonly weights: ReadonlyMap<string, Value>;
@@ -53,7 +62,7 @@ export function usedWeights(
 ): UsedWeights {
   const floats = [...stored].filter(([, { type }]) => type !== "int8");
   const weights = new Map(floats.map(([name, value]) => [name, widened(value)]));
-  if (precision !== "int8") return { weights, projection: floatProjection };
+  if (precision !== "int8") return { weights, projection: accumulatingProjection };
   const scales = new Map<Value, Value>();
   for (const { name } of quantizedMatrices(config)) {
     const columns = stored.get(quantizedName(name))!;

@@ -26,7 +26,7 @@ export function quantizedProjection(scales: ReadonlyMap<Value, Value>): Projecti
     known.set(x, rows);
     return rows;
   };
-  return (x, weight, { bias, factors } = {}) => {
+  return (x, weight, { bias, factors, residual } = {}) => {
     const { rows, scale } = quantized(x);
     const product = x.graph.node(
       "MatMulIntegerToFloat",
@@ -36,9 +36,10 @@ export function quantizedProjection(scales: ReadonlyMap<Value, Value>): Projecti
     )[0]!;
     const scaled = multiply(product, scale);
     const y = bias ? add(scaled, bias) : scaled;
-    if (!factors) return y;
+    const sum = residual ? add(residual, y) : y;
+    if (!factors) return sum;
     const projected = gemm(x, factors.a, { transposeB: true });
-    return gemm(projected, factors.b, { transposeB: true, alpha: factors.scale, c: y });
+    return gemm(projected, factors.b, { transposeB: true, alpha: factors.scale, c: sum });
   };
 }
 

@@ -28,19 +28,24 @@ export interface AttentionInput {
  */
 export type AttentionStrategy = (input: AttentionInput) => Value;
 
+export interface ProjectionOptions {
+  readonly bias?: Value | undefined;
+  readonly factors?: LowRankFactors | undefined;
+  /** Rows that the product is added to. */
+  readonly residual?: Value | undefined;
+}
+
 /**
  * How a layer multiplies rows [tokens, in] by one of its matrices: y = x Wᵀ + b, and what the matrix's adapter adds. The
  * block does not know how the weight is kept.
  */
-export type ProjectionStrategy = (
-  x: Value,
-  weight: Value,
-  options?: { readonly bias?: Value | undefined; readonly factors?: LowRankFactors | undefined },
-) => Value;
+export type ProjectionStrategy = (x: Value, weight: Value, options?: ProjectionOptions) => Value;
 
 /** Products of float32 weights [out, in]. */
-export const floatProjection: ProjectionStrategy = (x, weight, { bias, factors } = {}) =>
-  factors ? lowRankLinear(x, weight, factors, bias) : linear(x, weight, bias);
+export const floatProjection: ProjectionStrategy = (x, weight, { bias, factors, residual } = {}) => {
+  const y = factors ? lowRankLinear(x, weight, factors, bias) : linear(x, weight, bias);
+  return residual ? add(residual, y) : y;
+};
 
 /** The parameters of one layer by their names without `model.layers.N.`, e.g. `mlp.up_proj.weight`. */
 export interface LayerWeights {
@@ -84,10 +89,10 @@ export function decoderLayer(
   select: (rows: Value) => Value = (rows) => rows,
 ): Value {
   const { normEpsilon: epsilon, queryKeyValueBias: qkvBias, outputBias, mlpBias } = config;
-  const project = (input: Value, name: string, hasBias: boolean) => {
+  const project = (input: Value, name: string, hasBias: boolean, residual?: Value) => {
     const bias = hasBias ? weights.weight(`${name}.bias`) : undefined;
     const factors = weights.adapterOf(`${name}.weight`);
-    return projection(input, weights.weight(`${name}.weight`), { bias, factors });
+    return projection(input, weights.weight(`${name}.weight`), { bias, factors, residual });
   };
   const headNorm = (rows: Value, name: string) => {
     if (!config.queryKeyNorm) return rows;
@@ -103,9 +108,9 @@ export function decoderLayer(
     key: headNorm(project(attentionInput, "self_attn.k_proj", qkvBias), "self_attn.k_norm.weight"),
     value: project(attentionInput, "self_attn.v_proj", qkvBias),
   });
-  const afterAttention = add(select(x), project(select(context), "self_attn.o_proj", outputBias));
+  const afterAttention = project(select(context), "self_attn.o_proj", outputBias, select(x));
 
   const mlpInput = rmsNorm(afterAttention, weights.weight("post_attention_layernorm.weight"), epsilon);
   const gated = swiglu(project(mlpInput, "mlp.gate_proj", mlpBias), project(mlpInput, "mlp.up_proj", mlpBias));
-  return add(afterAttention, project(gated, "mlp.down_proj", mlpBias));
+  return project(gated, "mlp.down_proj", mlpBias, afterAttention);
 }
