@@ -6,11 +6,14 @@ import { inverseTemperature } from "./sequence.js";
 /** Padded tokens of a prefill run: enough for efficient products, few enough that a run stays short. */
 export const MAX_PADDED_TOKENS = 1024;
 
+/** Attention works through the rows of a prompt in blocks of twice the size of a head or, for large heads, somewhat less. */
+const MIN_BLOCK_ROWS = 16;
+
 /**
- * Rows a prompt takes at least: one more than it has tokens. Attention works through the rows in blocks, and a last
- * block of one row would go through the kernel for single rows (see MIN_ROWS) or not, depending on the padding.
+ * Rows that so many tokens take at least: one more. A last block of one row would go through the kernel for single rows
+ * (see MIN_ROWS) or not, depending on the padding. Where all rows are in the first block none is alone.
  */
-const paddedLength = (waiting: WaitingPrompt) => waiting.prepared.request.prompt.length + 1;
+const paddedLength = (tokens: number) => (tokens > 1 && tokens <= MIN_BLOCK_ROWS ? tokens : tokens + 1);
 
 /** Prompts that run together; those that start from a shared prefix run alone. */
 export function prefillJobs(prompts: readonly WaitingPrompt[]): WaitingPrompt[][] {
@@ -31,11 +34,12 @@ export async function runPrefill(
 
 /** Groups prompts so that each run has few tokens and little padding. */
 export function prefillBatches(prompts: readonly WaitingPrompt[]): WaitingPrompt[][] {
-  const sorted = [...prompts].sort((a, b) => paddedLength(b) - paddedLength(a));
+  const rows = ({ prepared }: WaitingPrompt) => paddedLength(prepared.request.prompt.length);
+  const sorted = [...prompts].sort((a, b) => rows(b) - rows(a));
   const batches: WaitingPrompt[][] = [];
   let batch: WaitingPrompt[] = [];
   for (const waiting of sorted) {
-    if (batch.length > 0 && (batch.length + 1) * paddedLength(batch[0]!) > MAX_PADDED_TOKENS) {
+    if (batch.length > 0 && (batch.length + 1) * rows(batch[0]!) > MAX_PADDED_TOKENS) {
       batches.push(batch);
       batch = [];
     }
@@ -107,7 +111,8 @@ async function extend(
   target?: CacheTarget,
 ): Promise<PrefilledPrompt[]> {
   const { config } = model;
-  const time = rows[0]!.tokens.length + 1;
+  const longest = rows[0]!.tokens.length;
+  const time = past === 0 ? paddedLength(longest) : longest + 1;
   const buffers = new BatchBuffers(config, rows.length, time);
   const { cache, firstSlot } = target ?? { cache: new KeyValueCache(config, rows.length, time), firstSlot: 0 };
   buffers.longest[0] = past + time;
