@@ -125,6 +125,7 @@ async function main(): Promise<void> {
       config,
       longest: time,
       microBatchTokens: time,
+      sequences,
       ...(adapted ? { lora: loraConfig(lora), keepHalves: stored } : {}),
     };
     const estimated = peakBytes(estimateTrainingMemory(demand), memoryGiB * 2 ** 30) / 1e9;

@@ -35,6 +35,8 @@ export interface MemoryDemand {
   /** Tokens of a micro-batch, as far as the longest sequence allows. Default: what the trainer takes by itself. */
   readonly microBatchTokens?: number | undefined;
   readonly threads?: number | undefined;
+  /** Sequences of that length in a call; default: enough for every lane. */
+  readonly sequences?: number | undefined;
   /** A frozen copy of the starting weights is evaluated as well; with adapters it shares the weights. */
   readonly reference?: boolean | undefined;
   /** The matrices beside adapters, the head excepted, are kept in 16 bits. */
@@ -55,6 +57,10 @@ export interface MemoryEstimate {
   readonly activations: number;
   /** Of these, what must be there if every layer is computed again. */
   readonly leastActivations: number;
+  /** Micro-batches at a time, of which the two above are the sum, … */
+  readonly activeLanes: number;
+  /** … and for how many the trainer divides its memory. */
+  readonly lanes: number;
 }
 
 /** Estimates from shapes alone; nothing is loaded. */
@@ -67,6 +73,7 @@ export function estimateTrainingMemory(demand: MemoryDemand): MemoryEstimate {
   const trained = lora ? countParameters(adapterLayout(config, lora)) : parameters;
   const lanes = planLaneCount(sharedThreads(demand.threads), 4 * trained);
   const tokens = Math.max(longest, demand.microBatchTokens ?? defaultMicroBatchTokens(config, lanes));
+  const activeLanes = Math.max(1, Math.min(lanes, demand.sequences ?? lanes));
   const layer = 4 * tokens * activationNumbers(config, longest);
   const boundaries = 4 * tokens * config.hiddenSize * (config.layerCount + 4);
   const headRows = Math.min(tokens, Math.max(1, Math.floor(CHUNK_ELEMENTS / config.vocabularySize)));
@@ -78,10 +85,12 @@ export function estimateTrainingMemory(demand: MemoryDemand): MemoryEstimate {
     gradients: 4 * trained * lanes,
     optimizer: 8 * trained,
     working:
-      lanes *
+      activeLanes *
       (boundaries + Math.max(head, 4 * tokens * temporaryNumbers(config, longest) + widenedBytes(config, halves))),
-    activations: lanes * layer * config.layerCount,
-    leastActivations: lanes * layer,
+    activations: activeLanes * layer * config.layerCount,
+    leastActivations: activeLanes * layer,
+    activeLanes,
+    lanes,
   };
 }
 
@@ -106,6 +115,9 @@ export function fixedBytes({ process: program, weights, gradients, optimizer, wo
 
 /** What a step takes in all, within a budget: activations fill what is left, but some are needed. */
 export function peakBytes(estimate: MemoryEstimate, budget: number): number {
+  const { activeLanes, lanes, working } = estimate;
   const fixed = fixedBytes(estimate);
-  return fixed + Math.min(estimate.activations, Math.max(estimate.leastActivations, budget - fixed));
+  const idle = (working * (lanes - activeLanes)) / activeLanes;
+  const room = ((budget - fixed - idle) * activeLanes) / lanes;
+  return fixed + Math.min(estimate.activations, Math.max(estimate.leastActivations, room));
 }
