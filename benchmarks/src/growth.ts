@@ -108,7 +108,7 @@ if (!Number.isInteger(steps) || steps < PARTS) {
 }
 const grown = [
   await grows("weights as inputs", tiny, steps),
-  await grows("constant weights", constant, Math.max(PARTS, steps / 10)),
+  await grows("constant weights", constant, Math.max(PARTS, steps / 2)),
 ];
 await costByBatch();
 if (grown.includes(true)) {

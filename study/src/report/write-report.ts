@@ -62,11 +62,11 @@ and under which conditions its claims hold.
 \`\`\`
 npm run study                                        # runs what has no result yet (hours of processor time), then writes this page
 npm run study -- --quick                             # seven methods on one seed, in minutes
-npm run study -- --verify operations/dr-grpo/101     # a second run, warm-up included: the same numbers and weights, bit for bit
+npm run study -- --verify operations/dr-grpo/102     # a second run, warm-up included: the same numbers and weights, bit for bit
 \`\`\`
 
 The results were made by the engine of commit \`${RESULTS_COMMIT}\` on one thread; there \`--verify\` gives their very bits. A later engine may add gradients
-in another order (it cuts micro-batches elsewhere), so that a seed's numbers differ; \`--verify\` then compares two runs of the present version.
+in another order (it cuts micro-batches elsewhere), so that a seed's numbers differ; \`--verify\` then compares two runs of the present version (a seed whose warm-up does not converge there is left out and cannot be compared).
 
 ## The paper's claims
 
