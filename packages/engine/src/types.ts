@@ -91,7 +91,10 @@ export type TokenLoss<S extends TokenSequence> = (sequence: S, current: TokenLog
 export interface ForwardBackwardOptions {
   /** Temperature that the logits are divided by; 1 unless sampling used another. */
   readonly temperature?: number;
-  /** Upper bound of (padded) tokens in a micro-batch. Gradients do not depend on it beyond float rounding. */
+  /**
+   * Upper bound of rows in a micro-batch (a prompt in common counts once), and of the tokens whose memory it may take as a
+   * padded grid; a longer sequence runs alone. Gradients do not depend on it beyond float rounding.
+   */
   readonly microBatchTokens?: number;
   readonly signal?: AbortSignal;
 }

@@ -82,7 +82,7 @@ export function generationModel(
   for (let layer = 0; layer < config.layerCount; layer++) {
     const layerValues = layerWeights(layer, weights, lora && { weights: factors, config: lora });
     const select = layer === config.layerCount - 1 ? lastTokens : undefined;
-    x = decoderLayer(x, layer, layerValues, config, attention, projection, select);
+    x = decoderLayer(x, layer, layerValues, config, attention, { projection, select });
   }
   const hidden = rmsNorm(x, weights.get(finalNormName)!, config.normEpsilon);
   const logits = multiply(projection(hidden, weights.get(headName(config))!), inverseTemperatures);

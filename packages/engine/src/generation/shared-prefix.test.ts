@@ -1,8 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { smallQwen3 } from "../small-model.js";
 import type { SampledSequence, SampleRequest } from "../types.js";
 import { freshAdapter, initializeParameters, loraConfig, parseModelConfig } from "../weights/index.js";
+import { GenerationModel } from "./generation-model.js";
 import { Generator } from "./generator.js";
+import { KeyValueCache } from "./key-value-cache.js";
+import { prefillJobs, runPrefill } from "./prefill.js";
+import { PromptQueue } from "./prompt-queue.js";
+import { prepareRequest } from "./sequence.js";
 import { findSharedPrefixes } from "./shared-prefix.js";
 
 const tokens = (count: number, seed: number) =>
@@ -52,6 +58,34 @@ describe("what prompts have in common", () => {
       }),
     );
   });
+});
+
+test("a prefix runs once: prompts go on from its keys and values, whose memory goes with the last of them", async () => {
+  const config = parseModelConfig(smallQwen3);
+  const model = new GenerationModel(config, initializeParameters(config, 3), { threads: 1, precision: "float32" });
+  model.refresh(1);
+  const start = Array.from({ length: 45 }, (_, i) => i % 40);
+  const requests = [1, 2, 3, 4].map(
+    (last): SampleRequest => ({
+      ...{ prompt: [...start, last], count: 1, maxTokens: 1, temperature: 1, stopTokens: [], seed: last },
+    }),
+  );
+  const prompts = new PromptQueue(requests.map(prepareRequest)).take(4).map(({ waiting }) => waiting);
+  const jobs = prefillJobs(prompts);
+  expect(jobs.map(({ length }) => length)).toEqual([1, 1, 1, 1]);
+  const prefix = prompts[0]!.prefix!;
+  const { signal } = new AbortController();
+  const [first] = await runPrefill(model, jobs[0]!, signal);
+  const cache = await prefix.cache;
+  expect(prefix).toMatchObject({ waiting: 3, tokens: start });
+  // Had the others run whole, this would change nothing.
+  const empty = new KeyValueCache(config, 1, start.length + 1);
+  cache!.copyFrom(empty, 0, 0, start.length);
+  const [second] = await runPrefill(model, [{ ...prompts[0]! }], signal);
+  expect(second!.logits).not.toEqual(first!.logits);
+  for (const job of jobs.slice(2)) await runPrefill(model, job, signal);
+  expect(prefix).toMatchObject({ waiting: 0, cache: undefined });
+  model.close();
 });
 
 describe.each([

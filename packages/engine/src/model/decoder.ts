@@ -74,10 +74,15 @@ export function layerWeights(
   };
 }
 
+export interface DecoderLayerOptions {
+  readonly projection?: ProjectionStrategy;
+  /** Picks the rows that go on behind attention, which has seen all. Default: all. */
+  readonly select?: (rows: Value) => Value;
+}
+
 /**
  * One pre-norm decoder block of Llama, Qwen2 and Qwen3:
  * x += Attention(RMSNorm(x)); x += SwiGLU(RMSNorm(x)). x [tokens, hiddenSize].
- * @param select picks the rows that go on behind attention, which has seen all. Default: all.
  */
 export function decoderLayer(
   x: Value,
@@ -85,8 +90,7 @@ export function decoderLayer(
   weights: LayerWeights,
   config: ModelConfig,
   attention: AttentionStrategy,
-  projection: ProjectionStrategy = floatProjection,
-  select: (rows: Value) => Value = (rows) => rows,
+  { projection = floatProjection, select = (rows) => rows }: DecoderLayerOptions = {},
 ): Value {
   const { normEpsilon: epsilon, queryKeyValueBias: qkvBias, outputBias, mlpBias } = config;
   const project = (input: Value, name: string, hasBias: boolean, residual?: Value) => {

@@ -1,7 +1,5 @@
 export {
-  type BatchAttentionInputs,
   batchAttention,
-  type SharedAttentionInputs,
   type SlotInputs,
   sharedAttention,
 } from "./attention.js";
@@ -10,7 +8,6 @@ export {
   type AttentionInput,
   type AttentionStrategy,
   decoderLayer,
-  floatProjection,
   type LayerWeights,
   layerWeights,
   type ProjectionStrategy,

@@ -31,29 +31,52 @@ export interface MicroBatch {
  */
 export const MICRO_BATCH_OVERHEAD_TOKENS = 16;
 
+/** Neighbours in a list that would run together: how many, and the work. */
+interface Candidate {
+  readonly count: number;
+  readonly work: number;
+}
+
 /**
- * Groups sequences of similar length so that members × longest stays within a token budget. A sequence longer than the
- * budget runs alone. Of all ways to cut the list in order of length, the one with the least work is taken: padding against
- * the overhead of another micro-batch. The plan depends on the lengths alone: the same input always gives the same one.
+ * Of all ways to cut a list into micro-batches, the one with the least work. `from(start)` gives the micro-batches of one,
+ * two, … items from `start` on, as far as they are allowed.
  */
-export function planMicroBatches(lengths: readonly number[], tokenBudget: number): readonly MicroBatch[] {
-  const order = lengths.map((_, index) => index).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
-  // Longest first: the first member of a batch decides its padded length. least[i]: work of order[i], order[i + 1], …
-  const least = new Float64Array(order.length + 1);
-  const ends = new Int32Array(order.length);
-  for (let start = order.length - 1; start >= 0; start--) {
-    const time = lengths[order[start]!]!;
-    const most = Math.min(order.length - start, Math.max(1, Math.floor(tokenBudget / time)));
+export function cheapestCut<C extends Candidate>(length: number, from: (start: number) => Iterable<C>): C[] {
+  // least[i]: work of the items from i on, with best[i] first.
+  const least = new Float64Array(length + 1);
+  const best: C[] = new Array(length);
+  for (let start = length - 1; start >= 0; start--) {
     least[start] = Number.POSITIVE_INFINITY;
-    for (let count = most; count >= 1; count--) {
-      const work = MICRO_BATCH_OVERHEAD_TOKENS + count * time + least[start + count]!;
+    for (const candidate of from(start)) {
+      const work = candidate.work + least[start + candidate.count]!;
       if (work >= least[start]!) continue;
       least[start] = work;
-      ends[start] = start + count;
+      best[start] = candidate;
     }
   }
-  const batches: MicroBatch[] = [];
-  for (let start = 0; start < order.length; start = ends[start]!)
-    batches.push({ members: order.slice(start, ends[start]), time: lengths[order[start]!]! });
-  return batches;
+  const taken: C[] = [];
+  for (let start = 0; start < length; start += best[start]!.count) taken.push(best[start]!);
+  return taken;
+}
+
+/** Indices of a list in order of length, the longest first. */
+export function orderByLength(lengths: readonly number[]): number[] {
+  return lengths.map((_, index) => index).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
+}
+
+/**
+ * Groups sequences of similar length so that members × longest stays within a token budget. A sequence longer than the
+ * budget runs alone. Padding is weighed against the overhead of another micro-batch. The plan depends on the lengths alone:
+ * the same input always gives the same one.
+ */
+export function planMicroBatches(lengths: readonly number[], tokenBudget: number): readonly MicroBatch[] {
+  const order = orderByLength(lengths);
+  const cut = cheapestCut(order.length, function* (start) {
+    // The first is the longest: it decides the padded length.
+    const time = lengths[order[start]!]!;
+    const most = Math.min(order.length - start, Math.max(1, Math.floor(tokenBudget / time)));
+    for (let count = 1; count <= most; count++)
+      yield { start, count, time, work: MICRO_BATCH_OVERHEAD_TOKENS + count * time };
+  });
+  return cut.map(({ start, count, time }) => ({ members: order.slice(start, start + count), time }));
 }

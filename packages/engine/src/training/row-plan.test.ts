@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { RandomStream } from "../generation/random.js";
 import { parseModelConfig } from "../weights/index.js";
-import { rowLayout } from "./row-layout.js";
-import { type InputShape, planLanes, planRowBatches, rowCosts } from "./row-plan.js";
+import { type LayoutInput, rowLayout } from "./row-layout.js";
+import { planLanes, planRowBatches, rowCosts } from "./row-plan.js";
 
 /** Config S of the benchmarks. */
 const costs = rowCosts(
@@ -20,20 +20,26 @@ const costs = rowCosts(
   }),
 );
 
+const input = (length: number, prompt: number, promptLength: number): LayoutInput => ({
+  tokens: new Array(length).fill(0),
+  prompt,
+  promptLength,
+});
+
 const both = (budget: number) => ({ rows: budget, memory: budget });
 
-const alone = (lengths: readonly number[]): InputShape[] =>
-  lengths.map((length, prompt) => ({ length, prompt, promptLength: length }));
+const alone = (lengths: readonly number[]): LayoutInput[] =>
+  lengths.map((length, prompt) => input(length, prompt, length));
 
 /** As many responses of these lengths to a prompt each. */
-const groups = (count: number, promptLength: number, responses: readonly number[]): InputShape[] =>
+const groups = (count: number, promptLength: number, responses: readonly number[]): LayoutInput[] =>
   Array.from({ length: count }, (_, prompt) =>
-    responses.map((length) => ({ length: promptLength + length, prompt, promptLength })),
+    responses.map((length) => input(promptLength + length, prompt, promptLength)),
   ).flat();
 
 const inputs = fc
   .array(fc.record({ prompt: fc.nat(5), extra: fc.nat(20) }), { maxLength: 40 })
-  .map((list) => list.map(({ prompt, extra }) => ({ prompt, promptLength: 1 + prompt, length: 1 + prompt + extra })));
+  .map((list) => list.map(({ prompt, extra }) => input(1 + prompt + extra, prompt, 1 + prompt)));
 
 test("every input runs once, within the budget or alone, in the rows that its layout has", () => {
   fc.assert(
@@ -43,8 +49,8 @@ test("every input runs once, within the budget or alone, in the rows that its la
       for (const { members, rows, padding, tokens } of batches) {
         const chosen = members.map((index) => shapes[index]!);
         expect(members.length === 1 || rows <= budget).toBe(true);
-        expect(tokens).toBe(chosen.reduce((sum, { length }) => sum + length, 0));
-        const layout = rowLayout(chosen.map(({ length, ...rest }) => ({ ...rest, tokens: new Array(length).fill(0) })));
+        expect(tokens).toBe(chosen.reduce((sum, each) => sum + each.tokens.length, 0));
+        const layout = rowLayout(chosen);
         expect(layout.rows).toBe(rows);
         expect(layout.padding.reduce((sum, [first, end]) => sum + end - first, 0)).toBe(padding);
       }
@@ -85,7 +91,7 @@ test("memory counts as well: attention's grid may not grow because its rows are 
 
 describe("padding stays far below 5 % of what is computed", () => {
   /** Share of padding on two lanes with the default budget. */
-  const padding = (shapes: readonly InputShape[]) => {
+  const padding = (shapes: readonly LayoutInput[]) => {
     const batches = planLanes(shapes, 1024, 2, costs).flat();
     const sum = (of: "rows" | "padding") => batches.reduce((total, batch) => total + batch[of], 0);
     return { share: sum("padding") / sum("rows"), count: batches.length };
@@ -115,7 +121,7 @@ describe("padding stays far below 5 % of what is computed", () => {
 });
 
 test("lanes get even shares, also when everything would fit into one micro-batch", () => {
-  const plan = (shapes: readonly InputShape[], budget: number) => planLanes(shapes, budget, 2, costs);
+  const plan = (shapes: readonly LayoutInput[], budget: number) => planLanes(shapes, budget, 2, costs);
   expect(plan(alone(new Array(32).fill(127)), 1024).map((lane) => lane.map((b) => b.members.length))).toEqual([
     [8, 8],
     [8, 8],

@@ -128,8 +128,7 @@ export class Trainer {
       evaluate({ ...sequence, members: [index] }, { logprobs: new Float32Array(0), entropies: new Float32Array(0) });
     }
     const inputs = gatherInputs(sequences);
-    const shapes = inputs.map(({ tokens, prompt, promptLength }) => ({ length: tokens.length, prompt, promptLength }));
-    const plan = planLanes(shapes, microBatchTokens, this.laneCount, this.costs);
+    const plan = planLanes(inputs, microBatchTokens, this.laneCount, this.costs);
     await this.runLanes({ inputs, evaluate, training: tokenLoss !== undefined, temperature }, plan, signal);
     const batches = plan.flat();
     return {

@@ -21,21 +21,25 @@ export type TrunkBatch = Pick<RowLayout, "batch" | "time" | "rows" | "sharing">;
  * Rows of a block of attention. Up to here the probabilities (heads × time numbers a token and layer) are about as large as
  * the other activations and are kept. Above, blocks of this size skip about half of the products.
  */
-const BLOCK_ROWS = 256;
+export const BLOCK_ROWS = 256;
 /** Above so many blocks they become larger: graphs grow with them. */
 const MAX_SMALL_BLOCKS = 8;
 
 /** Up to here all layers are one graph; larger ones need less memory one by one, and the calls are nothing beside the work. */
 const MAX_WHOLE_LAYER_BYTES = 16 * 1024 * 1024;
 
+/** Numbers that attention keeps for each slot of a grid of that length: rotated query and key, value, context, probabilities. */
+export function slotNumbers({ headCount, keyValueHeadCount, headDimension }: ModelConfig, time: number): number {
+  const probabilities = time <= BLOCK_ROWS ? headCount * time : 0;
+  return 2 * headDimension * (headCount + keyValueHeadCount) + probabilities;
+}
+
 /** Numbers that a layer keeps for each token of rows of a length; adapters add a few. */
 export function activationNumbers(config: ModelConfig, time: number): number {
   const { hiddenSize, intermediateSize, headCount, keyValueHeadCount, headDimension, queryKeyNorm } = config;
-  const [query, keys] = [headCount * headDimension, keyValueHeadCount * headDimension];
-  const probabilities = time <= BLOCK_ROWS ? headCount * time : 0;
-  // Gate and up; hidden states after attention; context; rotated query and key, value; query and key before their norm.
-  const projections = (queryKeyNorm ? 2 : 1) * (query + keys) + query + keys;
-  return 2 * intermediateSize + hiddenSize + projections + probabilities;
+  const beforeNorm = queryKeyNorm ? headDimension * (headCount + keyValueHeadCount) : 0;
+  // Gate and up; hidden states after attention; query and key before their norm.
+  return 2 * intermediateSize + hiddenSize + beforeNorm + slotNumbers(config, time);
 }
 
 /** Numbers a token that exist at a time within the backward pass of a layer, beside those that are kept. */
