@@ -26,6 +26,12 @@ const input = (length: number, prompt: number, promptLength: number): LayoutInpu
   promptLength,
 });
 
+/** Tokens of questions and solutions. */
+function gsm8kLengths(): readonly [prompt: number, response: number][] {
+  const path = new URL("../../../../benchmarks/workloads/gsm8k-lengths.json", import.meta.url);
+  return (JSON.parse(readFileSync(path, "utf8")) as { lengths: [number, number][] }).lengths;
+}
+
 const both = (budget: number) => ({ rows: budget, memory: budget });
 
 const alone = (lengths: readonly number[]): LayoutInput[] =>
@@ -65,6 +71,21 @@ test("responses to a prompt run together, so that it is computed once", () => {
   expect(batches.reduce((sum, { rows }) => sum + rows, 0)).toBe(4 * 100 + 4 * 220 + 2);
 });
 
+test("groups of eight with the lengths of GSM8K have a sixth to a quarter fewer rows than tokens", () => {
+  const lengths = gsm8kLengths();
+  const shapes = lengths
+    .slice(0, 8)
+    .flatMap(([promptLength], prompt) =>
+      lengths
+        .slice(prompt * 8, prompt * 8 + 8)
+        .map(([, response]) => input(promptLength + response - 1, prompt, promptLength)),
+    );
+  const batches = planLanes(shapes, 1024, 2, costs).flat();
+  const sum = (of: "rows" | "tokens") => batches.reduce((total, batch) => total + batch[of], 0);
+  expect(sum("rows") / sum("tokens")).toBeGreaterThan(0.75);
+  expect(sum("rows") / sum("tokens")).toBeLessThan(0.84);
+});
+
 test("a short prompt is no reason to pad attention's grid with long responses", () => {
   const lengths = [400, 10, 10, 10];
   const byLength = planRowBatches(groups(2, 1, lengths), both(500), costs);
@@ -98,8 +119,7 @@ describe("padding stays far below 5 % of what is computed", () => {
   };
 
   test("questions and solutions of GSM8K", () => {
-    const path = new URL("../../../../benchmarks/workloads/gsm8k-lengths.json", import.meta.url);
-    const { lengths } = JSON.parse(readFileSync(path, "utf8")) as { lengths: [prompt: number, response: number][] };
+    const lengths = gsm8kLengths();
     const { share, count } = padding(alone(lengths.map(([prompt, response]) => prompt + response - 1)));
     expect(share).toBeLessThan(0.005);
     expect(count).toBeLessThan(lengths.length / 2);
